@@ -1,0 +1,4 @@
+import type { CommandDef } from 'citty';
+
+/** Every command of `msae`, loaded only when it is called. One line a command, one file a command. */
+export const commands: Record<string, () => Promise<CommandDef>> = {};
