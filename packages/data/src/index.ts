@@ -1,1 +1,38 @@
-export {};
+/**
+ * Activations for sparse autoencoders: where they come from, how they are stored, shuffled and streamed.
+ *
+ * @packageDocumentation
+ */
+export {
+  type ByteInput,
+  fromBlob,
+  fromBytes,
+  fromOpfs,
+  type RandomAccess,
+  type ReadOptions,
+  toRandomAccess,
+} from './byteSource.ts';
+export { type Dtype, dtypeBytes, type TypedArray } from './dtype.ts';
+export {
+  bfloat16ToFloat32,
+  float16ToFloat32,
+  float32ToBfloat16,
+  float32ToFloat16,
+} from './halfFloat.ts';
+export { fromUrl, type HttpOptions } from './httpSource.ts';
+export { type ReadSafetensorsOptions, readSafetensors, type Safetensors } from './safetensors.ts';
+export { readSafetensorsHeader, type SafetensorsHeader, type TensorInfo } from './safetensorsHeader.ts';
+export {
+  type ByteSink,
+  encodeSafetensors,
+  type TensorToWrite,
+  type WriteSafetensorsOptions,
+  writeSafetensors,
+} from './safetensorsWrite.ts';
+export {
+  type ActivationBatch,
+  type ActivationSource,
+  type BatchesOptions,
+  checkFinite,
+  type SourcePosition,
+} from './source.ts';

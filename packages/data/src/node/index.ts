@@ -1,0 +1,10 @@
+/** What of @msae/data needs a file system: import it as `@msae/data/node`. */
+export {
+  describeDiskError,
+  recoverDirectory,
+  removePartials,
+  replaceDirectory,
+  writeFileAtomic,
+} from './atomicFile.ts';
+export { openFile } from './fileSource.ts';
+export { openSafetensorsFile, writeSafetensorsFile } from './safetensorsFile.ts';

@@ -1,0 +1,60 @@
+/**
+ * The contract between what makes activations and what trains on them: batches of rows, a known width, and a
+ * position that is a small JSON value. `seek(position())` on a fresh source of the same data continues bit for bit.
+ */
+
+/** Rows of activations, row-major. The arrays belong to the receiver: a source never writes to them again. */
+export interface ActivationBatch {
+  /** [rows, width] */
+  data: Float32Array;
+  rows: number;
+  width: number;
+  /** [rows] id of the token each row was computed at */
+  tokenIds?: Int32Array;
+  /** [rows] position of that token in its context */
+  positions?: Int32Array;
+  /** [rows] which document it came from */
+  docIds?: Int32Array;
+}
+
+/** What `position()` returns: JSON, small, meaningful only to a source of the same kind over the same data. */
+export type SourcePosition = Readonly<Record<string, string | number | boolean | null | readonly number[]>>;
+
+export interface BatchesOptions {
+  /** Rows per batch. The last batch of a finite source may be shorter. */
+  batchSize: number;
+  signal?: AbortSignal | undefined;
+}
+
+export interface ActivationSource {
+  /** Columns of every batch (d_model). */
+  readonly width: number;
+  /** Rows in one pass; absent when the source does not end. */
+  readonly length?: number;
+  /** Batches from the current position on. One iteration at a time. */
+  batches(options: BatchesOptions): AsyncIterable<ActivationBatch>;
+  /** Where the next batch starts: counts the batches that were handed out, not what was prefetched. */
+  position(): SourcePosition;
+  /** Continues from a `position()`; throws on one that does not fit this source. */
+  seek(position: SourcePosition): void;
+}
+
+/** Throws unless `batchSize` is a whole number >= 1. */
+export function checkBatchSize(batchSize: number): void {
+  if (!Number.isSafeInteger(batchSize) || batchSize < 1) {
+    throw new Error(`batchSize: expected a whole number >= 1, got ${batchSize}`);
+  }
+}
+
+/** Throws on the first NaN or infinity, naming row and column. `firstRow` is the row number of data[0]. */
+export function checkFinite(data: Float32Array, width: number, where: string, firstRow = 0): void {
+  for (let i = 0; i < data.length; i++) {
+    // x - x is 0 for finite numbers and NaN otherwise: one subtraction instead of a call
+    const value = data[i]!;
+    if (value - value !== 0) {
+      throw new Error(
+        `${where}: row ${firstRow + Math.floor(i / width)}, column ${i % width} is ${value}; activations must be finite`,
+      );
+    }
+  }
+}
