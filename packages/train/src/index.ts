@@ -1,1 +1,6 @@
+/**
+ * Trains Matryoshka sparse autoencoders.
+ *
+ * @packageDocumentation
+ */
 export {};

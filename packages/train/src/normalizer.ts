@@ -1,0 +1,88 @@
+/**
+ * The input normaliser: activations are scaled by √d / (running average of the mean row norm), so that a unit-variance
+ * learning rate and penalty suit every model. The average is an EMA and starts at the first batch's value; the write-up's
+ * reference starts at 0, which feeds the first batches in 100 × too large (`start` reproduces any other beginning).
+ */
+import * as tf from '@tensorflow/tfjs-core';
+
+export interface NormalizerOptions {
+  /** Share of the old average kept at each batch. Default .99. */
+  readonly decay?: number;
+  /** First value of the average; absent: the first batch's mean norm, without a step of the EMA. */
+  readonly start?: number;
+}
+
+/** A running mean norm. It lives in float64 on the host for host batches, and in a 1-element tensor for tensor batches. */
+export interface Normalizer {
+  /** Update with host rows; returns the factor √d / average that scales them. */
+  updateHost(meanNorm: number): number;
+  /** Update with a tensor [B, d] and return it scaled (a new tensor); nothing is read back. */
+  updateTensor(x: tf.Tensor2D): tf.Tensor2D;
+  /** The average, read back if it lives in a tensor; null before the first batch. */
+  average(): Promise<number | null>;
+  restore(average: number | null): void;
+  dispose(): void;
+}
+
+export function createNormalizer(dModel: number, options: NormalizerOptions = {}): Normalizer {
+  const { decay = 0.99, start } = options;
+  if (!(decay >= 0 && decay < 1)) throw new RangeError(`normalizer.decay must lie in [0, 1), got ${decay}`);
+  if (start !== undefined && !(start > 0 && Number.isFinite(start))) {
+    throw new RangeError(
+      `normalizer.start must be a finite number > 0, got ${start}; leave it out to start at the first batch's mean norm`,
+    );
+  }
+  const root = Math.sqrt(dModel);
+  let host: number | null = start ?? null;
+  let device: tf.Tensor | null = null;
+  const factor = (average: number): number => root / Math.max(average, 1e-12);
+  return {
+    updateHost(meanNorm) {
+      if (device !== null) throw new Error('normalizer: one run cannot mix tensor batches and array batches');
+      host = host === null ? meanNorm : decay * host + (1 - decay) * meanNorm;
+      return factor(host);
+    },
+    updateTensor(x) {
+      const [scaled, average] = tf.tidy(() => {
+        const mean = tf.reshape(tf.mean(tf.sqrt(tf.sum(tf.square(x), 1))), [1]);
+        const old = device ?? (host === null ? null : tf.tensor1d([host]));
+        const updated = old === null ? mean : tf.add(tf.mul(old, decay), tf.mul(mean, 1 - decay));
+        return [
+          tf.mul(x, tf.div(root, tf.maximum(updated, 1e-12))) as tf.Tensor2D,
+          tf.keep(updated),
+        ] as const;
+      });
+      device?.dispose();
+      device = average;
+      host = null;
+      return scaled;
+    },
+    async average() {
+      return device === null ? host : ((await device.data())[0] as number);
+    },
+    restore(average) {
+      device?.dispose();
+      device = null;
+      host = average;
+    },
+    dispose() {
+      device?.dispose();
+      device = null;
+    },
+  };
+}
+
+/** Row norms' mean over a host batch, in float64; not finite exactly when some value is not (or overflows). */
+export function meanRowNorm(data: Float32Array, width: number): number {
+  const rows = data.length / width;
+  let total = 0;
+  for (let row = 0, i = 0; row < rows; row++) {
+    let squares = 0;
+    for (const end = i + width; i < end; i++) {
+      const value = data[i] as number;
+      squares += value * value;
+    }
+    total += Math.sqrt(squares);
+  }
+  return total / rows;
+}
