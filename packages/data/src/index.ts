@@ -12,7 +12,14 @@ export {
   type ReadOptions,
   toRandomAccess,
 } from './byteSource.ts';
-export { type Dtype, dtypeBytes, type TypedArray } from './dtype.ts';
+export {
+  bytesToFloat32,
+  type Dtype,
+  dtypeBytes,
+  float32ToBytes,
+  type TypedArray,
+  typedView,
+} from './dtype.ts';
 export {
   bfloat16ToFloat32,
   float16ToFloat32,
