@@ -34,14 +34,12 @@ describe('assignMaximum', () => {
               used & (1 << j) ? -Infinity : s + best(score, row + 1, used | (1 << j)),
             ),
           );
-    const square = fc
-      .integer({ min: 1, max: 5 })
-      .chain((n) =>
-        fc.array(fc.array(fc.integer({ min: -4, max: 4 }), { minLength: n, maxLength: n }), {
-          minLength: n,
-          maxLength: n,
-        }),
-      );
+    const square = fc.integer({ min: 1, max: 5 }).chain((n) =>
+      fc.array(fc.array(fc.integer({ min: -4, max: 4 }), { minLength: n, maxLength: n }), {
+        minLength: n,
+        maxLength: n,
+      }),
+    );
     fc.assert(
       fc.property(square, (score) => {
         const { columnOfRow } = assignMaximum(matrix(score.flat(), score.length));

@@ -1,0 +1,166 @@
+/**
+ * Binary logistic regression with scikit-learn's objective, ½ wᵀw + C Σ log(1 + exp(−y (wᵀx + b))), intercept not penalised,
+ * minimised by Newton's method with conjugate gradients (as LIBLINEAR's trust-region Newton: Lin, Weng & Keerthi 2008).
+ */
+import { checkMatrix, type Matrix } from './matrix.ts';
+
+export interface LogisticOptions {
+  /** Inverse regularisation, scikit-learn's C. Default 1. */
+  readonly c?: number;
+  /** Stop when the largest gradient entry is below tolerance · C · samples. Default 1e-9. */
+  readonly tolerance?: number;
+  readonly maxIterations?: number;
+}
+
+export interface LogisticModel {
+  readonly weights: Float64Array;
+  readonly intercept: number;
+  readonly iterations: number;
+}
+
+/** Fits labels (truthy = positive) from samples x [S, D]. Throws a RangeError unless both classes occur. */
+export function fitLogistic(
+  x: Matrix,
+  labels: ArrayLike<number | boolean>,
+  options: LogisticOptions = {},
+): LogisticModel {
+  const { c = 1, tolerance = 1e-9, maxIterations = 200 } = options;
+  checkMatrix('fitLogistic: x', x);
+  const { rows: n, columns: d } = x;
+  if (labels.length !== n) throw new RangeError(`fitLogistic: ${labels.length} labels for ${n} samples`);
+  const target = Float64Array.from({ length: n }, (_, s) => (labels[s] ? 1 : 0));
+  const positives = target.reduce((sum, t) => sum + t, 0);
+  if (positives === 0 || positives === n) {
+    throw new RangeError(`fitLogistic: ${positives} of ${n} samples are positive; both classes are needed`);
+  }
+  const data = x.data instanceof Float64Array ? x.data : Float64Array.from(x.data);
+  const w = new Float64Array(d + 1); // the intercept comes last
+  w[d] = Math.log(positives / (n - positives));
+  const score = new Float64Array(n);
+  const gradient = new Float64Array(d + 1);
+  const curvature = new Float64Array(n);
+  const step = new Float64Array(d + 1);
+  multiply(data, n, d, w, score);
+  let loss = objective(w, score, target, c);
+  let iterations = 0;
+  for (; iterations < maxIterations; iterations++) {
+    gradient.set(w);
+    gradient[d] = 0;
+    const residual = new Float64Array(n);
+    for (let s = 0; s < n; s++) {
+      const p = 1 / (1 + Math.exp(-score[s]!));
+      residual[s] = c * (p - target[s]!);
+      curvature[s] = c * p * (1 - p);
+    }
+    multiplyTransposed(data, n, d, residual, gradient);
+    if (gradient.reduce((max, g) => Math.max(max, Math.abs(g)), 0) <= tolerance * c * n) break;
+    conjugateGradient(data, n, d, curvature, gradient, step);
+    const along = new Float64Array(n);
+    multiply(data, n, d, step, along);
+    const slope = gradient.reduce((sum, g, k) => sum + g * step[k]!, 0);
+    let rate = 1;
+    let next = loss;
+    const trial = new Float64Array(d + 1);
+    const trialScore = new Float64Array(n);
+    for (; rate > 1e-12; rate /= 2) {
+      for (let k = 0; k <= d; k++) trial[k] = w[k]! + rate * step[k]!;
+      for (let s = 0; s < n; s++) trialScore[s] = score[s]! + rate * along[s]!;
+      next = objective(trial, trialScore, target, c);
+      if (next <= loss + 1e-4 * rate * slope) break;
+    }
+    if (rate <= 1e-12) break; // no descent left at this precision
+    w.set(trial);
+    score.set(trialScore);
+    loss = next;
+  }
+  return { weights: w.slice(0, d), intercept: w[d]!, iterations };
+}
+
+/** wᵀx + b of every row: positive means the positive class. */
+export function logisticScores(model: LogisticModel, x: Matrix): Float64Array {
+  checkMatrix('logisticScores: x', x, model.weights.length);
+  const scores = new Float64Array(x.rows).fill(model.intercept);
+  for (let s = 0; s < x.rows; s++) {
+    for (let k = 0; k < x.columns; k++) scores[s]! += x.data[s * x.columns + k]! * model.weights[k]!;
+  }
+  return scores;
+}
+
+function objective(w: Float64Array, score: Float64Array, target: Float64Array, c: number): number {
+  let loss = 0;
+  for (let s = 0; s < score.length; s++) {
+    const z = target[s] === 1 ? -score[s]! : score[s]!;
+    loss += z > 0 ? z + Math.log1p(Math.exp(-z)) : Math.log1p(Math.exp(z));
+  }
+  let norm = 0;
+  for (let k = 0; k < w.length - 1; k++) norm += w[k]! * w[k]!;
+  return norm / 2 + c * loss;
+}
+
+/** out [n] = x [n, d] · w [d] + w[d]. */
+function multiply(data: Float64Array, n: number, d: number, w: Float64Array, out: Float64Array): void {
+  for (let s = 0, at = 0; s < n; s++) {
+    let sum = w[d]!;
+    for (let k = 0; k < d; k++) sum += data[at++]! * w[k]!;
+    out[s] = sum;
+  }
+}
+
+/** out [d + 1] += [x 1]ᵀ [d + 1, n] · v [n]. */
+function multiplyTransposed(
+  data: Float64Array,
+  n: number,
+  d: number,
+  v: Float64Array,
+  out: Float64Array,
+): void {
+  for (let s = 0, at = 0; s < n; s++) {
+    const weight = v[s]!;
+    for (let k = 0; k < d; k++) out[k]! += weight * data[at++]!;
+    out[d]! += weight;
+  }
+}
+
+/** step ≈ −H⁻¹ gradient with H = diag(1, …, 1, 0) + [x 1]ᵀ diag(curvature) [x 1], Jacobi-preconditioned. */
+function conjugateGradient(
+  data: Float64Array,
+  n: number,
+  d: number,
+  curvature: Float64Array,
+  gradient: Float64Array,
+  step: Float64Array,
+): void {
+  const diagonal = new Float64Array(d + 1).fill(1);
+  diagonal[d] = 1e-12;
+  for (let s = 0, at = 0; s < n; s++) {
+    for (let k = 0; k < d; k++, at++) diagonal[k]! += curvature[s]! * data[at]! * data[at]!;
+    diagonal[d]! += curvature[s]!;
+  }
+  step.fill(0);
+  const residual = gradient.map((g) => -g);
+  const z = residual.map((r, k) => r / diagonal[k]!);
+  const direction = z.slice();
+  const inRows = new Float64Array(n);
+  const image = new Float64Array(d + 1);
+  const dot = (a: Float64Array, b: Float64Array) => a.reduce((sum, value, k) => sum + value * b[k]!, 0);
+  let rz = dot(residual, z);
+  const goal = 1e-8 * dot(residual, residual); // ‖r‖ down by 1e-4
+  for (let i = 0; i < 4 * (d + 1) && dot(residual, residual) > goal; i++) {
+    multiply(data, n, d, direction, inRows);
+    for (let s = 0; s < n; s++) inRows[s]! *= curvature[s]!;
+    image.set(direction);
+    image[d] = 0;
+    multiplyTransposed(data, n, d, inRows, image);
+    const bend = dot(direction, image);
+    if (!(bend > 0)) break;
+    const rate = rz / bend;
+    for (let k = 0; k <= d; k++) {
+      step[k]! += rate * direction[k]!;
+      residual[k]! -= rate * image[k]!;
+      z[k] = residual[k]! / diagonal[k]!;
+    }
+    const nextRz = dot(residual, z);
+    for (let k = 0; k <= d; k++) direction[k] = z[k]! + (nextRz / rz) * direction[k]!;
+    rz = nextRz;
+  }
+}

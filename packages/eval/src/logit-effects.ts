@@ -1,0 +1,59 @@
+/** What a latent does to the next-token prediction directly: its decoder row through the unembedding. */
+import { checkMatrix, type Matrix } from './matrix.ts';
+
+export interface LogitEffect {
+  readonly token: number;
+  /** Change of the token's logit for one unit of activation, with the mean over the vocabulary taken off. */
+  readonly effect: number;
+}
+
+export interface LogitEffects {
+  readonly promoted: LogitEffect[];
+  readonly suppressed: LogitEffect[];
+}
+
+/**
+ * The `top` most promoted and most suppressed tokens of every latent: W_dec [N, d] times the unembedding [V, d] (one row a token;
+ * fold the final normaliser's gain into it). Later layers and the final normalisation are left out, as in every "direct logit effect".
+ */
+export function logitEffects(options: {
+  readonly decoder: Matrix;
+  readonly unembedding: Matrix;
+  readonly top?: number;
+}): LogitEffects[] {
+  const { decoder, unembedding, top = 8 } = options;
+  checkMatrix('logitEffects: decoder', decoder);
+  checkMatrix('logitEffects: unembedding', unembedding, decoder.columns);
+  const width = decoder.columns;
+  const vocabulary = unembedding.rows;
+  const centre = new Float64Array(width);
+  for (let at = 0; at < vocabulary * width; at++) centre[at % width]! += unembedding.data[at]! / vocabulary;
+  const tokens = Float64Array.from(
+    { length: vocabulary * width },
+    (_, at) => unembedding.data[at]! - centre[at % width]!,
+  );
+  return Array.from({ length: decoder.rows }, (_, latent) => {
+    const row = Float64Array.from({ length: width }, (_, k) => decoder.data[latent * width + k]!);
+    const effects = new Float64Array(vocabulary);
+    for (let t = 0, at = 0; t < vocabulary; t++) {
+      let effect = 0;
+      for (let k = 0; k < width; k++) effect += row[k]! * tokens[at++]!;
+      effects[t] = effect;
+    }
+    return { promoted: strongest(effects, top, 1), suppressed: strongest(effects, top, -1) };
+  });
+}
+
+/** The `top` entries greatest in the direction of `sign`, in order. */
+function strongest(effects: Float64Array, top: number, sign: 1 | -1): LogitEffect[] {
+  const best: LogitEffect[] = [];
+  for (let token = 0; token < effects.length; token++) {
+    const effect = effects[token]!;
+    if (best.length === top && sign * effect <= sign * best[top - 1]!.effect) continue;
+    let place = best.length;
+    while (place > 0 && sign * best[place - 1]!.effect < sign * effect) place -= 1;
+    best.splice(place, 0, { token, effect });
+    if (best.length > top) best.pop();
+  }
+  return best;
+}
