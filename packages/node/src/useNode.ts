@@ -1,0 +1,94 @@
+/** One call that makes the best backend of this machine current, or exactly the one asked for. */
+import type { BackendDescription } from '@msae/core';
+import { setBackend } from '@tensorflow/tfjs-core';
+import { releaseDawn, useDawn } from './dawnBackend.ts';
+import { ownKernels } from './ownKernels.ts';
+import { useTensorflow } from './tensorflowBackend.ts';
+
+/** In the order in which `auto` tries them. */
+export const BACKENDS = ['cuda', 'tensorflow', 'webgpu', 'wasm', 'cpu'] as const;
+
+export type BackendName = (typeof BACKENDS)[number];
+
+export interface NodeOptions {
+  /**
+   * `auto` (default): CUDA, libtensorflow on the CPU, WebGPU on a real GPU, wasm, plain JavaScript: the first that works.
+   * A name: that one or an error.
+   */
+  backend?: 'auto' | BackendName;
+  /** CPU threads of `tensorflow` and `wasm`; default: all cores. */
+  threads?: number;
+  /** `webgpu`: a command was rejected; results computed since then are wrong. */
+  onError?: (error: Error) => void;
+  /** `webgpu`: the device is gone, with its tensors. */
+  onLost?: (error: Error) => void;
+  /** `auto`: told of every backend that was passed over, and why. */
+  onSkip?: (backend: BackendName, reason: string) => void;
+}
+
+/**
+ * Registers a backend of tfjs, makes it the current one and describes it.
+ *
+ * @throws when a backend asked for by name is not usable: why, and how to get it.
+ */
+export async function useNode(options: NodeOptions = {}): Promise<BackendDescription> {
+  const { backend = 'auto', threads, onSkip } = options;
+  if (threads !== undefined && (!Number.isInteger(threads) || threads < 1)) {
+    throw new RangeError(`threads: a whole number of at least 1 was expected, got ${threads}.`);
+  }
+  if (backend !== 'auto') {
+    if (!BACKENDS.includes(backend)) {
+      throw new RangeError(`backend: '${String(backend)}' is not one of auto, ${BACKENDS.join(', ')}.`);
+    }
+    return start(backend, options, true);
+  }
+  for (const name of BACKENDS) {
+    try {
+      return await start(name, options, false);
+    } catch (error) {
+      onSkip?.(name, error instanceof Error ? error.message : String(error));
+    }
+  }
+  throw new Error(
+    'No backend works, not even plain JavaScript: is @tensorflow/tfjs-backend-cpu 4.22.0 installed?',
+  );
+}
+
+/**
+ * Lets the process end by itself: releases the WebGPU device, which otherwise keeps Node alive. Tensors on it are
+ * gone. Harmless on any other backend.
+ */
+export function releaseNode(): void {
+  releaseDawn();
+}
+
+async function start(name: BackendName, options: NodeOptions, named: boolean): Promise<BackendDescription> {
+  const { threads, onError, onLost } = options;
+  switch (name) {
+    case 'cuda':
+      return useTensorflow({ device: 'gpu', threads });
+    case 'tensorflow':
+      return useTensorflow({ device: 'cpu', threads });
+    case 'webgpu':
+      return useDawn({ onError, onLost, allowFallback: named });
+    case 'wasm': {
+      const { useWasm } = await import('@msae/wasm');
+      return useWasm(threads === undefined ? {} : { threads });
+    }
+    case 'cpu':
+      return useCpu();
+  }
+}
+
+async function useCpu(): Promise<BackendDescription> {
+  await import('@tensorflow/tfjs-backend-cpu');
+  await setBackend('cpu');
+  return {
+    name: 'cpu',
+    device: 'JavaScript',
+    precision: 'float32',
+    threads: 1,
+    limits: {},
+    kernels: ownKernels('cpu'),
+  };
+}
