@@ -3,7 +3,7 @@
  * where a probe finds the label, the latents that stand for the label are silent and a latent with another name carries its
  * direction instead.
  */
-import { type ActiveRows, activationAt, checkActiveRows } from './active-rows.ts';
+import { type ActiveRows, activationAt, checkActiveRows } from './activeRows.ts';
 import { checkMatrix, type Matrix, type Numbers } from './matrix.ts';
 
 export interface AbsorptionOptions {

@@ -2,7 +2,7 @@
  * The tokens around which each latent fires most: for the report. A bounded heap of windows a latent, one pass,
  * O(N · contexts · window) memory.
  */
-import { type ActiveRows, activationAt, checkActiveRows } from './active-rows.ts';
+import { type ActiveRows, activationAt, checkActiveRows } from './activeRows.ts';
 
 export interface ContextOptions {
   readonly nLatents: number;

@@ -3,7 +3,7 @@
  * lossy counting (Manku & Motwani 2002): rare pairs are forgotten, and `maxUndercount` says how many joint firings any pair can
  * have lost. One pass.
  */
-import { type ActiveRows, checkActiveRows } from './active-rows.ts';
+import { type ActiveRows, checkActiveRows } from './activeRows.ts';
 
 export interface Cooccurrence {
   readonly nLatents: number;

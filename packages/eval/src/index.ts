@@ -7,8 +7,8 @@ export {
   type ActivationHistogram,
   type ActivationHistogramAccumulator,
   activationHistograms,
-} from './activation-histogram.ts';
-export { type ActiveRows, activeRows } from './active-rows.ts';
+} from './activationHistogram.ts';
+export { type ActiveRows, activeRows } from './activeRows.ts';
 export { type Assignment, assignMaximum } from './assignment.ts';
 export {
   type Context,
@@ -30,28 +30,28 @@ export {
   type GroundTruthOptions,
   groundTruthMetrics,
   type TreeMetrics,
-} from './ground-truth.ts';
+} from './groundTruth.ts';
 export {
   type LabelAbsorption,
   type LabelAbsorptionOptions,
   type LabelAbsorptionResult,
   labelAbsorption,
-} from './label-absorption.ts';
-export { type LabelProfileAccumulator, type LabelShare, labelProfiles } from './label-profile.ts';
+} from './labelAbsorption.ts';
+export { type LabelProfileAccumulator, type LabelShare, labelProfiles } from './labelProfile.ts';
 export { fitLogistic, type LogisticModel, type LogisticOptions, logisticScores } from './logistic.ts';
-export { type LogitEffect, type LogitEffects, logitEffects } from './logit-effects.ts';
-export { type LatentMatch, type MatchOptions, matchLatents } from './match-latents.ts';
+export { type LogitEffect, type LogitEffects, logitEffects } from './logitEffects.ts';
+export { type LatentMatch, type MatchOptions, matchLatents } from './matchLatents.ts';
 export { type Matrix, matrix, type Numbers } from './matrix.ts';
-export type { ProbeSample, TaskOptions } from './probe-sample.ts';
+export type { ProbeSample, TaskOptions } from './probeSample.ts';
 export {
   type ReconstructionAccumulator,
   type ReconstructionMetrics,
   reconstructionAccumulator,
 } from './reconstruction.ts';
 export { ceRecovered, klRecovered, type Recovered, type SplicedLosses } from './recovered.ts';
-export { selfSimilarity } from './self-similarity.ts';
-export { fitSparseLogistic, type SparseLogisticOptions } from './sparse-logistic.ts';
-export { type SparseProbingOptions, type SparseProbingResult, sparseProbing } from './sparse-probing.ts';
+export { selfSimilarity } from './selfSimilarity.ts';
+export { fitSparseLogistic, type SparseLogisticOptions } from './sparseLogistic.ts';
+export { type SparseProbingOptions, type SparseProbingResult, sparseProbing } from './sparseProbing.ts';
 export {
   type DensityHistogram,
   densityHistogram,

@@ -1,5 +1,5 @@
 /** How much fires: L0, L1, firing densities, dead and dense latents. One pass, O(N) memory. */
-import { type ActiveRows, checkActiveRows } from './active-rows.ts';
+import { type ActiveRows, checkActiveRows } from './activeRows.ts';
 
 export interface SparsityMetrics {
   readonly tokens: number;

@@ -11,7 +11,7 @@ import {
   probeTasks,
   scoreQuality,
   type TaskOptions,
-} from './probe-sample.ts';
+} from './probeSample.ts';
 
 export interface SparseProbingResult {
   /** Accuracy for each k, averaged over labels. */

@@ -4,7 +4,7 @@
  * stay silent.
  */
 import { absorption } from './absorption.ts';
-import type { ActiveRows } from './active-rows.ts';
+import type { ActiveRows } from './activeRows.ts';
 import { fitLogistic, logisticScores } from './logistic.ts';
 import type { Matrix } from './matrix.ts';
 import {
@@ -17,8 +17,8 @@ import {
   probeTasks,
   scoreQuality,
   type TaskOptions,
-} from './probe-sample.ts';
-import { fitSparseLogistic } from './sparse-logistic.ts';
+} from './probeSample.ts';
+import { fitSparseLogistic } from './sparseLogistic.ts';
 
 export interface LabelAbsorptionOptions extends TaskOptions {
   readonly sample: ProbeSample;

@@ -1,5 +1,5 @@
 /** What kind of token a latent fires on, given a label (part of speech, first letter, …) for every token. */
-import { type ActiveRows, checkActiveRows } from './active-rows.ts';
+import { type ActiveRows, checkActiveRows } from './activeRows.ts';
 
 export interface LabelShare {
   readonly label: number;

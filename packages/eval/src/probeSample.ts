@@ -1,6 +1,6 @@
 /** The labelled tokens that probes are trained and tested on, and how one-against-the-rest tasks are drawn from them. */
-import type { ActiveRows } from './active-rows.ts';
-import { checkActiveRows } from './active-rows.ts';
+import type { ActiveRows } from './activeRows.ts';
+import { checkActiveRows } from './activeRows.ts';
 import { checkMatrix, type Matrix } from './matrix.ts';
 
 export interface ProbeSample {

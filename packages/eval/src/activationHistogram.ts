@@ -1,5 +1,5 @@
 /** A histogram of every latent's activations with a range found on the way: when a value exceeds it, bins merge in pairs and the range doubles. */
-import { type ActiveRows, checkActiveRows } from './active-rows.ts';
+import { type ActiveRows, checkActiveRows } from './activeRows.ts';
 
 export interface ActivationHistogram {
   /** Upper end of the last bin; bins are equally wide and begin at 0. 0 when the latent never fired. */

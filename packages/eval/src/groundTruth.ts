@@ -3,7 +3,7 @@
  * (absorption)? Per-latent scores follow SAELens's sae_lens/synthetic/evals.py; absorption on a tree is SAEBench's notion with the
  * true directions in the place of probes: P(matched parent latent silent | a read-out child is active).
  */
-import type { LatentMatch } from './match-latents.ts';
+import type { LatentMatch } from './matchLatents.ts';
 import { checkMatrix, cosineMatrix, type Matrix } from './matrix.ts';
 
 /** Scores of "the latent fires" as a prediction of "the feature is active"; 0 where a ratio is undefined. */
