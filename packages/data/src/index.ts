@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export { type ArrayRowsOptions, arrayRows } from './arrayRows.ts';
 export {
   type ByteInput,
   fromBlob,
@@ -27,6 +28,13 @@ export {
   float32ToFloat16,
 } from './halfFloat.ts';
 export { fromUrl, type HttpOptions } from './httpSource.ts';
+export {
+  type ActivationRows,
+  allocateTarget,
+  type RowTarget,
+  readRows,
+  type TokenColumn,
+} from './rows.ts';
 export { type ReadSafetensorsOptions, readSafetensors, type Safetensors } from './safetensors.ts';
 export { readSafetensorsHeader, type SafetensorsHeader, type TensorInfo } from './safetensorsHeader.ts';
 export {
@@ -43,3 +51,13 @@ export {
   checkFinite,
   type SourcePosition,
 } from './source.ts';
+export { type Mixing, type StreamedRows, type StreamRowsOptions, streamRows } from './streamRows.ts';
+export { defaultTree } from './synthetic/defaultTree.ts';
+export { type FeatureTree, type FlatNode, parseTree, type TreeNode } from './synthetic/featureTree.ts';
+export {
+  type LabelledSamples,
+  type LabelledSource,
+  type ToyTree,
+  type ToyTreeOptions,
+  toyTree,
+} from './synthetic/toyTree.ts';

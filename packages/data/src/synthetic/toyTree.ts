@@ -1,0 +1,163 @@
+/**
+ * The write-up's toy data: x = activations · features, where a `FeatureTree` says which features fire together and the
+ * features are orthonormal directions scaled by 1 + 0.05 · normal. No noise. The stream of rows depends on the seed
+ * alone, not on how it is cut into batches.
+ */
+import { createRng, type Rng, type RngState } from '@msae/sampler';
+import { streamRng } from '../seed.ts';
+import { type ActivationSource, checkBatchSize, type SourcePosition } from '../source.ts';
+import { defaultTree } from './defaultTree.ts';
+import { type FeatureTree, parseTree, type TreeNode } from './featureTree.ts';
+import { randomOrthonormal } from './orthonormal.ts';
+
+export interface ToyTreeOptions {
+  /** Default: the write-up's tree of 20 features. */
+  tree?: TreeNode;
+  /** Dimensions of x; default (and least) the number of features. */
+  dModel?: number;
+  /** Seed of the features and of the samples; default 0. */
+  seed?: number;
+  /** Spread of the features' norms around 1; default 0.05. */
+  normSpread?: number;
+}
+
+/** Samples with their ground truth. */
+export interface LabelledSamples {
+  /** [rows, dModel] */
+  x: Float32Array;
+  /** [rows, nFeatures] the true activations x was made of */
+  activations: Float32Array;
+  rows: number;
+}
+
+export interface LabelledSource extends ActivationSource {
+  readonly nFeatures: number;
+  /** [nFeatures, dModel] the true directions, with their norms */
+  readonly features: Float32Array;
+  /** [nFeatures] index of the feature's parent feature, or -1 */
+  readonly parentOf: readonly number[];
+  /** The next rows of the stream, with their ground truth. */
+  sample(rows: number): LabelledSamples;
+}
+
+export interface ToyTree extends LabelledSource {
+  readonly tree: FeatureTree;
+}
+
+/**
+ * Makes the toy data, an endless source.
+ *
+ * @throws when the tree does not fit its schema, or dModel is less than the number of features
+ */
+export function toyTree(options: ToyTreeOptions = {}): ToyTree {
+  const { seed = 0, normSpread = 0.05 } = options;
+  const tree = parseTree(options.tree ?? defaultTree);
+  const { nFeatures } = tree;
+  const dModel = options.dModel ?? nFeatures;
+  if (nFeatures < 1) throw new Error('feature tree: no node is read out; set is_read_out on at least one');
+  if (!Number.isSafeInteger(dModel) || dModel < nFeatures) {
+    throw new Error(
+      `dModel: ${nFeatures} orthogonal features need at least ${nFeatures} dimensions, got ${dModel}`,
+    );
+  }
+  const features = scaledFeatures(nFeatures, dModel, normSpread, streamRng(seed, 1));
+  const fill = treeSampler(tree);
+  let rng = streamRng(seed, 2);
+
+  const sample = (rows: number): LabelledSamples => {
+    checkBatchSize(rows);
+    const activations = new Float32Array(rows * nFeatures);
+    const x = new Float32Array(rows * dModel);
+    fill(activations, rows, rng);
+    multiplySparse(activations, features, x, { rows, nFeatures, dModel });
+    return { x, activations, rows };
+  };
+
+  return {
+    width: dModel,
+    nFeatures,
+    features,
+    parentOf: tree.parentOf,
+    tree,
+    sample,
+    async *batches({ batchSize, signal }) {
+      checkBatchSize(batchSize);
+      for (;;) {
+        signal?.throwIfAborted();
+        yield { data: sample(batchSize).x, rows: batchSize, width: dModel };
+      }
+    },
+    position: () => ({ kind: 'toy-tree', rng: rng.state() }),
+    seek(position: SourcePosition) {
+      if (position['kind'] !== 'toy-tree') {
+        throw new Error(`toy tree: the position is of kind ${String(position['kind'])}, expected toy-tree`);
+      }
+      rng = createRng(position['rng'] as unknown as RngState);
+    },
+  };
+}
+
+/** Orthonormal rows, each scaled by 1 + spread · normal. [nFeatures, dModel] */
+function scaledFeatures(nFeatures: number, dModel: number, spread: number, rng: Rng): Float32Array {
+  const q = randomOrthonormal(nFeatures, dModel, rng);
+  for (let i = 0; i < nFeatures; i++) {
+    const scale = 1 + spread * rng.normal();
+    for (let k = 0; k < dModel; k++) q[i * dModel + k]! *= scale;
+  }
+  return Float32Array.from(q);
+}
+
+/**
+ * A function that draws rows of activations. One walk over the flat tree per row; an inactive node skips its subtree.
+ */
+function treeSampler(tree: FeatureTree): (out: Float32Array, rows: number, rng: Rng) => void {
+  const { nodes, nFeatures } = tree;
+  return (out, rows, rng) => {
+    const forced = new Int8Array(nodes.length); // per row: 1 chosen among exclusive siblings, -1 not chosen
+    for (let row = 0; row < rows; row++) {
+      for (let n = 0; n < nodes.length; ) {
+        const node = nodes[n]!;
+        const force = forced[n]!;
+        forced[n] = 0;
+        if (force === -1 || (force === 0 && rng.next() >= node.probability)) {
+          n = node.end;
+          continue;
+        }
+        if (node.feature >= 0) out[row * nFeatures + node.feature] = node.binary ? 1 : rng.next();
+        if (node.exclusiveChildren) {
+          let left = rng.next();
+          let chosen = node.children.length - 1;
+          for (let c = 0; c < node.children.length; c++) {
+            left -= nodes[node.children[c]!]!.probability;
+            if (left < 0) {
+              chosen = c;
+              break;
+            }
+          }
+          node.children.forEach((child, c) => {
+            forced[child] = c === chosen ? 1 : -1;
+          });
+        }
+        n++;
+      }
+    }
+  };
+}
+
+/** x += activations · features, skipping zeros. */
+export function multiplySparse(
+  activations: Float32Array,
+  features: Float32Array,
+  x: Float32Array,
+  { rows, nFeatures, dModel }: { rows: number; nFeatures: number; dModel: number },
+): void {
+  for (let row = 0; row < rows; row++) {
+    const base = row * dModel;
+    for (let f = 0; f < nFeatures; f++) {
+      const a = activations[row * nFeatures + f]!;
+      if (a === 0) continue;
+      const feature = f * dModel;
+      for (let k = 0; k < dModel; k++) x[base + k]! += a * features[feature + k]!;
+    }
+  }
+}
