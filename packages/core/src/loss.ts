@@ -1,0 +1,335 @@
+/**
+ * The Matryoshka loss, dense path. With x̂_p = b_dec + Σ_{i<p} f_i d_i,
+ *
+ *     L = Σ_p w_p (R_p + λ S_p)      R_p = mean over rows of ‖x − x̂_p‖²      S_p = mean over rows of Σ_{i<p} s(|f_i|·‖d_i‖)
+ *
+ * Block j holds the latents between two prefixes, [p_{j−1}, p_j). Its output δ_j = f_block W_dec_block is computed once and
+ * x̂_{p_j} = b_dec + δ_0 + … + δ_j is a running sum: all prefixes together cost one vanilla SAE. Backward, with r_j = x̂_{p_j} − x
+ * and the suffix sum G_j = Σ_{i≥j} w_i · 2 r_i / B,
+ *
+ *     ∂L/∂f_block = G_j W_dec_blockᵀ + λ T ∂s/∂f      ∂L/∂W_dec_block = f_blockᵀ G_j + λ T ∂s/∂d      ∂L/∂b_dec = Σ_rows G_0
+ *
+ * where T_i = Σ_{p>i} w_p. A second weight vector v may replace w in the gradients of W_dec and b_dec (not in the penalty):
+ * where v < w, a prefix trains the encoder only. No tape, no registered gradients: plain tfjs-core ops on every backend.
+ */
+import { checkPrefixes, type Prefixes } from '@msae/sampler';
+import * as tf from '@tensorflow/tfjs-core';
+import { activate, type Code, checkInput, encoderInput } from './encode.ts';
+import { column, matMulNT, matMulTN, rowSums, rows, sumOfSquares } from './linalg.ts';
+import { type Penalty, penaltySlope, penaltyValue } from './penalty.ts';
+import type { ParamName, Sae } from './sae.ts';
+
+/** What the loss is, besides the SAE. */
+export interface LossOptions {
+  /** Prefix lengths p_j and weights w_j. */
+  prefixes: Prefixes;
+  /** v_j, one for each prefix: its weight in the gradients of W_dec and b_dec. Default: the same as w. */
+  decoderPrefixWeights?: ArrayLike<number>;
+  /** λ; default 0. */
+  penaltyCoefficient?: number;
+  /** jumprelu: a penalty on L0 itself, which trains the thresholds: coefficient · L0, or coefficient · (L0/target − 1)². */
+  l0Penalty?: { readonly coefficient: number; readonly target?: number };
+}
+
+/** Options of {@link matryoshkaStep}. */
+export interface StepOptions extends LossOptions {
+  /** Also return x − x̂ of the full prefix. Default false. */
+  keepResidual?: boolean;
+  /** Also return each latent's mean a²·‖d‖². Default false. */
+  keepContributions?: boolean;
+}
+
+/** Gradients by parameter name, each of its parameter's shape. */
+export type SaeGradients = { [name in Exclude<ParamName, 'threshold'>]: tf.Tensor } & {
+  threshold?: tf.Tensor;
+};
+
+/** What a step returns; all tensors are the caller's to dispose (`disposeStep`). */
+export interface MatryoshkaStep {
+  /** [3 + 2P]: see {@link readMetrics}. */
+  metrics: tf.Tensor1D;
+  /** The prefix lengths that `metrics` reports on. */
+  reported: ArrayLike<number>;
+  grads: SaeGradients;
+  /** [N]: in how many rows each latent is active. */
+  firings: tf.Tensor1D;
+  /** [B, d]: x − x̂, if asked for. */
+  residual?: tf.Tensor2D;
+  /** [N]: mean over rows of f²·‖d‖², if asked for. */
+  contributions?: tf.Tensor1D;
+}
+
+/**
+ * The loss and all of its gradients in one pass, without a tape.
+ *
+ * @param x [B, d], float32
+ * @throws RangeError or TypeError for bad shapes, prefixes, weights or a batch too large for the device.
+ */
+export function matryoshkaStep(sae: Sae, x: tf.Tensor2D, options: StepOptions): MatryoshkaStep {
+  checkInput(sae, x);
+  checkLoss(sae, options);
+  const tensors = tf.tidy(() => {
+    const pass = forward(sae, x, options);
+    const result: Omit<MatryoshkaStep, 'reported'> = {
+      metrics: pass.metrics,
+      grads: backward(sae, pass, options),
+      firings: pass.firings,
+    };
+    if (options.keepResidual) result.residual = tf.transpose(tf.neg(pass.r.at(-1)!));
+    if (options.keepContributions) {
+      const squares = tf.div(rowSums(tf.square(pass.code.f)), x.shape[0]);
+      result.contributions = tf.mul(squares, tf.square(tf.reshape(pass.norms, [-1])));
+    }
+    return result as typeof result & tf.TensorContainerObject;
+  });
+  return { ...tensors, reported: options.prefixes.lengths };
+}
+
+/**
+ * The loss and its parts without gradients: the metrics of {@link matryoshkaStep}.
+ *
+ * @returns [3 + 2P], see {@link readMetrics}
+ */
+export function lossParts(sae: Sae, x: tf.Tensor2D, options: LossOptions): tf.Tensor1D {
+  checkInput(sae, x);
+  checkLoss(sae, options);
+  return tf.tidy(() => forward(sae, x, options, false).metrics);
+}
+
+interface Pass {
+  code: Code;
+  xT: tf.Tensor2D;
+  /** What the encoder saw, [d, B]. */
+  seen: tf.Tensor2D;
+  /** ‖d_i‖, [N, 1] */
+  norms: tf.Tensor2D;
+  /** r_j = x̂_{p_j} − x, [d, B]; undefined where it is cheaper to go back to it by subtracting a block. */
+  r: (tf.Tensor2D | undefined)[];
+  firings: tf.Tensor1D;
+  l0: tf.Scalar;
+  metrics: tf.Tensor1D;
+}
+
+function forward(sae: Sae, x: tf.Tensor2D, options: LossOptions, keep = true): Pass {
+  const { lengths, weights } = options.prefixes;
+  const { W_dec, b_dec } = sae.params;
+  const { penalty, nLatents: N } = sae.config;
+  const [B, d] = x.shape;
+  const lambda = options.penaltyCoefficient ?? 0;
+  const xT = tf.transpose(x);
+  const seen = encoderInput(sae, xT);
+  const code = activate(sae, seen, true);
+  const norms = tf.sqrt(tf.sum(tf.square(W_dec), 1, true)) as tf.Tensor2D;
+  const held = keep ? heldResiduals(lengths, Math.max(1, Math.floor(N / d))) : new Set<number>();
+  const latentPenalty = tf.tidy(() => tf.div(penaltySums(penalty, code.f, norms), B)); // [N]
+
+  const r: (tf.Tensor2D | undefined)[] = [];
+  const recon: tf.Scalar[] = [];
+  const sparsity: tf.Scalar[] = [];
+  let current: tf.Tensor2D = tf.sub(column(b_dec), xT);
+  let penaltySoFar: tf.Scalar = tf.scalar(0);
+  for (let j = 0, from = 0; j < lengths.length; from = lengths[j]!, j++) {
+    const to = lengths[j]!;
+    if (to > from) {
+      const before = current;
+      current = tf.tidy(() => tf.add(before, delta(W_dec, code.f, from, to))); // [d, B]
+      if (j === 0 || !held.has(j - 1)) before.dispose();
+      const sum = penaltySoFar;
+      penaltySoFar = tf.tidy(() => tf.add(sum, tf.sum(tf.slice(latentPenalty, from, to - from))));
+    }
+    r[j] = held.has(j) || j === lengths.length - 1 ? current : undefined;
+    recon.push(tf.tidy(() => tf.div(sumOfSquares(current), B)));
+    sparsity.push(penaltySoFar);
+  }
+
+  const firings: tf.Tensor1D = code.gate ? rowSums(code.gate) : tf.fill([N], B);
+  const l0 = tf.div(tf.sum(firings), B) as tf.Scalar;
+  const metrics = tf.tidy(() => {
+    const R = tf.stack(recon) as tf.Tensor1D;
+    const S = tf.stack(sparsity) as tf.Tensor1D;
+    const w = tf.tensor1d(Float32Array.from(weights));
+    const loss = tf.sum(tf.mul(w, tf.add(R, tf.mul(S, lambda))));
+    const variance = tf.div(sumOfSquares(tf.sub(xT, tf.mean(xT, 1, true))), B);
+    return tf.concat1d([
+      tf.reshape(tf.add(loss, l0Loss(options, l0)), [1]),
+      tf.reshape(l0, [1]),
+      tf.reshape(variance, [1]),
+      R,
+      S,
+    ]);
+  });
+  return { code, xT, seen, norms, r, firings, l0, metrics };
+}
+
+function backward(sae: Sae, pass: Pass, options: LossOptions): SaeGradients {
+  const { lengths, weights } = options.prefixes;
+  const { W_enc, W_dec } = sae.params;
+  const { f, gate } = pass.code;
+  const B = f.shape[1];
+  const v = options.decoderPrefixWeights;
+  const scale = 2 / B;
+
+  // Walk the blocks backwards: G_j grows by one residual a block.
+  const df: tf.Tensor2D[] = [];
+  const dW: tf.Tensor2D[] = [];
+  let r = pass.r.at(-1)!;
+  let G: tf.Tensor2D | undefined;
+  let Gv: tf.Tensor2D | undefined;
+  for (let j = lengths.length - 1; j >= 0; j--) {
+    const from = j > 0 ? lengths[j - 1]! : 0;
+    const to = lengths[j]!;
+    G = suffix(G, r, scale * weights[j]!);
+    Gv = v ? suffix(Gv, r, scale * v[j]!) : G;
+    if (to > from) {
+      const [g, gv] = [G, Gv];
+      df.unshift(tf.tidy(() => tf.matMul(rows(W_dec, from, to), g))); // [n, B]
+      dW.unshift(tf.tidy(() => matMulNT(rows(f, from, to), gv))); // [n, d]
+    }
+    if (j > 0) {
+      const after = r;
+      r = pass.r[j - 1] ?? tf.tidy(() => tf.sub(after, delta(W_dec, f, from, to)));
+    }
+  }
+
+  const penalty = penaltyGradients(sae, pass, options);
+  const decoder = concatRows(dW);
+  const W_dec_grad = penalty ? tf.add(decoder, penalty.W_dec) : decoder;
+  const toCode: tf.Tensor2D = penalty ? tf.add(concatRows(df), penalty.f) : concatRows(df); // ∂L/∂f, [N, B]
+  const toPre: tf.Tensor2D = gate ? tf.mul(toCode, gate) : toCode;
+  const b_enc = rowSums(toPre);
+  let b_dec: tf.Tensor = rowSums(Gv!);
+  if (sae.config.applyBDecToInput) {
+    b_dec = tf.sub(b_dec, tf.reshape(tf.matMul(W_enc, column(b_enc)), [-1]));
+  }
+  const grads: SaeGradients = {
+    W_enc: tf.tidy(() => tf.transpose(matMulNT(toPre, pass.seen))), // [d, N]
+    b_enc,
+    W_dec: W_dec_grad,
+    b_dec,
+  };
+  if (sae.params.threshold) grads.threshold = thresholdGradient(sae, pass, toCode, options);
+  return grads;
+}
+
+/** δ_jᵀ = W_dec_blockᵀ f_block, [d, B]. */
+function delta(W_dec: tf.Tensor2D, f: tf.Tensor2D, from: number, to: number): tf.Tensor2D {
+  return matMulTN(rows(W_dec, from, to), rows(f, from, to));
+}
+
+function suffix(G: tf.Tensor2D | undefined, r: tf.Tensor2D, weight: number): tf.Tensor2D {
+  return tf.tidy(() => (G ? tf.add(G, tf.mul(r, weight)) : tf.mul(r, weight)));
+}
+
+function concatRows(blocks: tf.Tensor2D[]): tf.Tensor2D {
+  return blocks.length === 1 ? blocks[0]! : tf.concat2d(blocks, 0);
+}
+
+/**
+ * Which r_j to hold for the way back. Holding all of them is O(P·B·d); at most `room` keeps it within O(B·N). The others are
+ * found again from r_{j+1} − δ_{j+1}, so those before the widest blocks are held.
+ */
+function heldResiduals(lengths: ArrayLike<number>, room: number): Set<number> {
+  const last = lengths.length - 1;
+  const inner = Array.from({ length: last }, (_, j) => j);
+  if (last > room) {
+    inner.sort((a, b) => lengths[b + 1]! - lengths[b]! - (lengths[a + 1]! - lengths[a]!)).splice(room);
+  }
+  return new Set(inner);
+}
+
+/** Σ over rows of s(|f_i|·‖d_i‖) for every latent, [N]. */
+function penaltySums(penalty: Penalty, f: tf.Tensor2D, norms: tf.Tensor2D): tf.Tensor1D {
+  if (penalty.kind === 'none') return tf.zeros([f.shape[0]]);
+  if (penalty.kind === 'l1') return tf.mul(rowSums(tf.abs(f)), tf.reshape(norms, [-1]));
+  return rowSums(penaltyValue(penalty, tf.mul(tf.abs(f), norms)));
+}
+
+/** λ T_i ∂s/∂f [N, B] (or [N, 1]) and λ T_i ∂s/∂d [N, d], both over B rows; undefined without a penalty. */
+function penaltyGradients(
+  sae: Sae,
+  { code, norms }: Pass,
+  { prefixes, penaltyCoefficient = 0 }: LossOptions,
+): { f: tf.Tensor; W_dec: tf.Tensor } | undefined {
+  const { penalty, nLatents: N, activation } = sae.config;
+  if (penalty.kind === 'none' || penaltyCoefficient === 0) return undefined;
+  return tf.tidy(() => {
+    const weight = tf.tensor2d(tailWeights(prefixes, N, penaltyCoefficient / code.f.shape[1]), [N, 1]); // λ T_i / B
+    const size = tf.abs(code.f);
+    const slope = penalty.kind === 'l1' ? undefined : penaltySlope(penalty, tf.mul(size, norms)); // s′, [N, B]
+    const toSize = tf.mul(weight, norms);
+    const f = slope ? tf.mul(slope, toSize) : toSize;
+    const toNorm = tf.mul(weight, column(rowSums(slope ? tf.mul(slope, size) : size)));
+    return {
+      f: activation.kind === 'identity' ? tf.mul(f, tf.sign(code.f)) : f,
+      W_dec: tf.mul(sae.params.W_dec, tf.divNoNan(toNorm, norms)),
+    };
+  });
+}
+
+/** T_i = Σ_{p>i} w_p, times a factor, for every latent i. */
+function tailWeights({ lengths, weights }: Prefixes, N: number, factor: number): Float32Array {
+  const tail = new Float32Array(N);
+  let sum = 0;
+  for (let j = lengths.length - 1; j >= 0; j--) {
+    sum += weights[j]!;
+    tail.fill(factor * sum, j > 0 ? lengths[j - 1]! : 0, lengths[j]!);
+  }
+  return tail;
+}
+
+/** The straight-through gradient of θ: −(θ ∂L/∂f + ∂L/∂L0 / B) / h where |pre − θ| < h/2. */
+function thresholdGradient(
+  sae: Sae,
+  { code, l0 }: Pass,
+  toCode: tf.Tensor2D,
+  options: LossOptions,
+): tf.Tensor1D {
+  const activation = sae.config.activation as { bandwidth: number };
+  const theta = column(sae.params.threshold!);
+  return tf.tidy(() => {
+    const near = tf.step(tf.sub(activation.bandwidth / 2, tf.abs(tf.sub(code.pre!, theta)))); // [N, B]
+    const fromCode = tf.mul(rowSums(tf.mul(toCode, near)), sae.params.threshold!);
+    const fromL0 = tf.mul(rowSums(near), tf.div(l0Slope(options, l0), code.f.shape[1]));
+    return tf.div(tf.add(fromCode, fromL0), -activation.bandwidth);
+  });
+}
+
+function l0Loss({ l0Penalty }: LossOptions, l0: tf.Scalar): tf.Tensor {
+  if (!l0Penalty) return tf.scalar(0);
+  const { coefficient, target } = l0Penalty;
+  return tf.mul(target === undefined ? l0 : tf.square(tf.sub(tf.div(l0, target), 1)), coefficient);
+}
+
+function l0Slope({ l0Penalty }: LossOptions, l0: tf.Scalar): tf.Tensor {
+  if (!l0Penalty) return tf.scalar(0);
+  const { coefficient, target } = l0Penalty;
+  if (target === undefined) return tf.scalar(coefficient);
+  return tf.mul(tf.sub(tf.div(l0, target), 1), (2 * coefficient) / target);
+}
+
+/** @throws RangeError unless prefixes, both weight vectors, λ and the L0 penalty make sense for this SAE. */
+export function checkLoss(
+  sae: Sae,
+  { prefixes, decoderPrefixWeights, penaltyCoefficient, l0Penalty }: LossOptions,
+): void {
+  const { nLatents: N, activation } = sae.config;
+  checkPrefixes(prefixes, N);
+  if (decoderPrefixWeights) checkPrefixes({ lengths: prefixes.lengths, weights: decoderPrefixWeights }, N);
+  if (penaltyCoefficient !== undefined && !Number.isFinite(penaltyCoefficient)) {
+    throw new RangeError(`loss: penaltyCoefficient must be a finite number, got ${penaltyCoefficient}`);
+  }
+  if (!l0Penalty) return;
+  if (activation.kind !== 'jumprelu') {
+    throw new RangeError(
+      `loss: l0Penalty trains jumprelu thresholds, but this SAE's activation is ${activation.kind}`,
+    );
+  }
+  if (
+    !Number.isFinite(l0Penalty.coefficient) ||
+    (l0Penalty.target !== undefined && !(l0Penalty.target > 0 && l0Penalty.target <= N))
+  ) {
+    throw new RangeError(
+      `loss: l0Penalty needs a finite coefficient and a target above 0 and at most N = ${N}, got ${JSON.stringify(l0Penalty)}`,
+    );
+  }
+}
