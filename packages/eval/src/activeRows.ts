@@ -75,3 +75,22 @@ function notFinite(row: number, latent: number, value: number): RangeError {
     `activations: row ${row}, latent ${latent} is ${value}; the SAE or its input holds numbers that are not finite`,
   );
 }
+
+/** One list after the other; all have the same latents. */
+export function concatActiveRows(parts: readonly ActiveRows[], nLatents: number): ActiveRows {
+  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+  const count = parts.reduce((sum, part) => sum + part.indices.length, 0);
+  const offsets = new Int32Array(rows + 1);
+  const indices = new Int32Array(count);
+  const values = new Float32Array(count);
+  let [row, entry] = [0, 0];
+  for (const part of parts) {
+    checkActiveRows('concatActiveRows', part, nLatents);
+    indices.set(part.indices, entry);
+    values.set(part.values, entry);
+    for (let r = 1; r <= part.rows; r++) offsets[row + r] = entry + part.offsets[r]!;
+    row += part.rows;
+    entry += part.indices.length;
+  }
+  return { rows, nLatents, offsets, indices, values };
+}

@@ -23,6 +23,17 @@ export {
   type CooccurrenceOptions,
   cooccurrenceAccumulator,
 } from './cooccurrence.ts';
+export { decodeActive } from './decodeActive.ts';
+export { type EvaluationOptions, evaluateLatents, type LatentSource } from './evaluateLatents.ts';
+export { evaluateSae, saeLatents } from './evaluateSae.ts';
+export {
+  evaluationToJson,
+  type LabelProbes,
+  type LatentEvaluation,
+  type PrefixEvaluation,
+  type SaeEvaluation,
+} from './evaluation.ts';
+export type { EvaluationBatch, LabelSet } from './evaluationBatch.ts';
 export { type Edge, type Forest, type ForestOptions, hierarchyEdges, latentForest } from './forest.ts';
 export {
   type DetectionScore,
