@@ -126,9 +126,9 @@ function float64Loss(sae: Sae, w: Record<string, Float64Array>, x: Float64Array)
   const pre = new Float64Array(B * N);
   for (let b = 0; b < B; b++) {
     for (let i = 0; i < N; i++) {
-      let sum = w['b_enc']![i]!;
+      let sum = w.b_enc![i]!;
       for (let c = 0; c < d; c++)
-        sum += (x[b * d + c]! - (applyBDecToInput ? w['b_dec']![c]! : 0)) * w['W_enc']![c * N + i]!;
+        sum += (x[b * d + c]! - (applyBDecToInput ? w.b_dec![c]! : 0)) * w.W_enc![c * N + i]!;
       pre[b * N + i] = sum;
     }
   }
@@ -146,7 +146,7 @@ function float64Loss(sae: Sae, w: Record<string, Float64Array>, x: Float64Array)
       case 'batchtopk':
         return value >= flatCut ? Math.max(value, 0) : 0;
       case 'jumprelu':
-        return value > w['threshold']![at % N]! ? value : 0;
+        return value > w.threshold![at % N]! ? value : 0;
     }
   });
   let loss = 0;
@@ -155,12 +155,12 @@ function float64Loss(sae: Sae, w: Record<string, Float64Array>, x: Float64Array)
     let sum = 0;
     for (let b = 0; b < B; b++) {
       for (let c = 0; c < d; c++) {
-        let xHat = w['b_dec']![c]!;
-        for (let i = 0; i < p; i++) xHat += f[b * N + i]! * w['W_dec']![i * d + c]!;
+        let xHat = w.b_dec![c]!;
+        for (let i = 0; i < p; i++) xHat += f[b * N + i]! * w.W_dec![i * d + c]!;
         sum += (x[b * d + c]! - xHat) ** 2;
       }
       for (let i = 0; i < p; i++) {
-        const norm = Math.hypot(...w['W_dec']!.subarray(i * d, (i + 1) * d));
+        const norm = Math.hypot(...w.W_dec!.subarray(i * d, (i + 1) * d));
         const u = Math.abs(f[b * N + i]!) * norm;
         const s = penalty.kind === 'l1' ? u : penalty.kind === 'log' ? Math.log(u + penalty.epsilon) : 0;
         sum += options.penaltyCoefficient! * s;

@@ -15,3 +15,4 @@ export {
   runGoldenCase,
   type StepFunction,
 } from './golden.ts';
+export { sparseConformanceChecks } from './sparseConformance.ts';
