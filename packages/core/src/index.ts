@@ -53,3 +53,4 @@ export {
   type SaeWeights,
   saeFromWeights,
 } from './sae.ts';
+export * from './sparse/index.ts';

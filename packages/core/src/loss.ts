@@ -57,6 +57,8 @@ export interface MatryoshkaStep {
   residual?: tf.Tensor2D;
   /** [N]: mean over rows of f²·‖d‖², if asked for. */
   contributions?: tf.Tensor1D;
+  /** [1]: batchtopk's smallest kept activation, from the sparse path. */
+  smallestKept?: tf.Tensor1D;
 }
 
 /**

@@ -51,6 +51,7 @@ export function parseMetrics(values: ArrayLike<number>, reported: ArrayLike<numb
 
 /** Frees every tensor of a step. */
 export function disposeStep(step: MatryoshkaStep): void {
-  tf.dispose([step.metrics, step.firings, step.residual, step.contributions].filter((t) => t !== undefined));
+  const { metrics, firings, residual, contributions, smallestKept } = step;
+  tf.dispose([metrics, firings, residual, contributions, smallestKept].filter((t) => t !== undefined));
   tf.dispose(Object.values(step.grads));
 }

@@ -1,0 +1,205 @@
+/**
+ * The weighted loss of all prefixes and its gradients in plain TypeScript, one row at a time.
+ *
+ *     r_0 = b_dec − x,  r_i = r_{i−1} + f_{k_i} d_{k_i},  Ω_i = C(k_{i+1}) − C(k_i),  S_i = Σ_{j≥i} Ω_j r_j
+ *     L = mean Σ_i Ω_i ‖r_i‖²    ∂/∂f_{k_i} = 2/B S_i·d_{k_i}    ∂/∂d_{k_i} += 2/B f_{k_i} S′_i    ∂/∂b_dec += 2/B S′_0
+ */
+import type { PrefixLossAttrs } from '../contract.ts';
+import { penaltyFunctions } from './penalty.ts';
+
+export interface PrefixLossArrays {
+  readonly x: Float32Array;
+  readonly W_dec: Float32Array;
+  readonly b_dec: Float32Array;
+  readonly indices: Int32Array;
+  readonly values: Float32Array;
+  readonly counts: Int32Array;
+  readonly cumulative: Float32Array;
+  readonly decoderCumulative: Float32Array | undefined;
+  readonly rows: number;
+  readonly d: number;
+  readonly n: number;
+  readonly capacity: number;
+}
+
+export interface PrefixLossResult {
+  readonly dValues: Float32Array;
+  readonly dW_dec: Float32Array;
+  readonly db_dec: Float32Array;
+  readonly report: Float32Array;
+  readonly residual: Float32Array | undefined;
+}
+
+export function prefixLossArrays(input: PrefixLossArrays, attrs: PrefixLossAttrs): PrefixLossResult {
+  const { x, W_dec, b_dec, indices, values, counts, rows, d, n, capacity } = input;
+  const C = input.cumulative;
+  const V = input.decoderCumulative;
+  const lengths = attrs.reportPrefixes;
+  const nReport = lengths.length;
+  const dValues = new Float32Array(rows * capacity);
+  const dW_dec = new Float32Array(n * d);
+  const db_dec = new Float32Array(d);
+  const recon = new Float64Array(nReport);
+  const sparsity = new Float64Array(nReport);
+  const residuals = new Float32Array((capacity + 1) * d);
+  const squared = new Float64Array(capacity + 1);
+  const S = new Float32Array(d);
+  const T = V === undefined ? S : new Float32Array(d);
+  const scale = 2 / rows;
+  const penalty =
+    attrs.penalty === 'none'
+      ? undefined
+      : penaltyFunctions(attrs.penalty, attrs.epsilon, attrs.subtractLogEpsilon);
+  const norms = penalty === undefined ? undefined : activeNorms(input);
+  const slopeSums = penalty === undefined ? undefined : new Float64Array(n);
+  const residual = attrs.keepResidual ? new Float32Array(rows * d) : undefined;
+  let loss = 0;
+  let active = 0;
+
+  for (let row = 0; row < rows; row++) {
+    const count = Math.min(counts[row]!, capacity);
+    const at = row * capacity;
+    for (let j = 0; j < d; j++) residuals[j] = b_dec[j]! - x[row * d + j]!;
+    for (let i = 0; i <= count; i++) {
+      const cur = i * d;
+      const next = cur + d;
+      let sum = 0;
+      if (i < count) {
+        const f = values[at + i]!;
+        if (f !== 0) active++;
+        const w = indices[at + i]! * d;
+        for (let j = 0; j < d; j++) {
+          const r = residuals[cur + j]!;
+          sum += r * r;
+          residuals[next + j] = r + f * W_dec[w + j]!;
+        }
+      } else {
+        for (let j = 0; j < d; j++) {
+          const r = residuals[cur + j]!;
+          sum += r * r;
+        }
+      }
+      squared[i] = sum;
+      const from = i === 0 ? 0 : C[indices[at + i - 1]!]!;
+      const to = i < count ? C[indices[at + i]!]! : C[n]!;
+      loss += (to - from) * sum;
+    }
+    for (let q = 0, i = 0; q < nReport; q++) {
+      while (i < count && indices[at + i]! < lengths[q]!) i++;
+      recon[q] = recon[q]! + squared[i]!;
+    }
+    if (residual !== undefined) {
+      for (let j = 0; j < d; j++) residual[row * d + j] = -residuals[count * d + j]!;
+    }
+    // backward: S holds Σ_{j>i} Ω_j r_j until r_i's own share is added
+    S.fill(0);
+    if (T !== S) T.fill(0);
+    for (let i = count; i >= 0; i--) {
+      const from = i === 0 ? 0 : indices[at + i - 1]!;
+      const to = i < count ? indices[at + i]! : n;
+      const weight = (C[to]! - (i === 0 ? 0 : C[from]!)) * scale;
+      const cur = i * d;
+      for (let j = 0; j < d; j++) S[j] = S[j]! + weight * residuals[cur + j]!;
+      if (V !== undefined) {
+        const decoderWeight = (V[to]! - (i === 0 ? 0 : V[from]!)) * scale;
+        for (let j = 0; j < d; j++) T[j] = T[j]! + decoderWeight * residuals[cur + j]!;
+      }
+      if (i === 0) break;
+      const w = from * d;
+      const f = values[at + i - 1]!;
+      let dot = 0;
+      for (let j = 0; j < d; j++) {
+        dot += S[j]! * W_dec[w + j]!;
+        dW_dec[w + j] = dW_dec[w + j]! + f * T[j]!;
+      }
+      dValues[at + i - 1] = dot;
+    }
+    for (let j = 0; j < d; j++) db_dec[j] = db_dec[j]! + T[j]!;
+    if (penalty === undefined) continue;
+    let running = 0;
+    let q = 0;
+    for (let i = 0; i < count; i++) {
+      const latent = indices[at + i]!;
+      while (q < nReport && lengths[q]! <= latent) sparsity[q] = sparsity[q++]! + running;
+      const f = values[at + i]!;
+      const s = Math.abs(f) * norms![latent]!;
+      const extra = penalty.extra(s);
+      running += extra;
+      const held = C[n]! - C[latent]!;
+      loss += attrs.lambda * held * extra;
+      const slope = (attrs.lambda * held * penalty.slope(s)) / rows;
+      dValues[at + i] = dValues[at + i]! + slope * norms![latent]!;
+      slopeSums![latent] = slopeSums![latent]! + slope * Math.abs(f);
+    }
+    while (q < nReport) sparsity[q] = sparsity[q++]! + running;
+  }
+
+  if (penalty !== undefined) {
+    for (let i = 0; i < n; i++) {
+      const slope = slopeSums![i]!;
+      if (slope === 0 || norms![i] === 0) continue;
+      const factor = slope / norms![i]!;
+      for (let j = i * d; j < (i + 1) * d; j++) dW_dec[j] = dW_dec[j]! + factor * W_dec[j]!;
+    }
+    if (penalty.inactive !== 0) {
+      let held = 0; // Σ_p w_p p = Σ_i (C(N) − C(i))
+      for (let i = 0; i < n; i++) held += C[n]! - C[i]!;
+      loss += rows * attrs.lambda * penalty.inactive * held;
+    }
+  }
+  const report = new Float32Array(3 + 2 * nReport);
+  report[0] = loss / rows;
+  report[1] = active / rows;
+  report[2] = variance(x, rows, d);
+  for (let q = 0; q < nReport; q++) {
+    report[3 + q] = recon[q]! / rows;
+    report[3 + nReport + q] = sparsity[q]! / rows + (penalty?.inactive ?? 0) * lengths[q]!;
+  }
+  return { dValues, dW_dec, db_dec, report, residual };
+}
+
+/** Σ‖x − x̄‖² / B, the denominator of FVU. */
+function variance(x: Float32Array, rows: number, d: number): number {
+  let sum = 0;
+  for (let j = 0; j < d; j++) {
+    let mean = 0;
+    for (let row = 0; row < rows; row++) mean += x[row * d + j]!;
+    mean /= rows;
+    for (let row = 0; row < rows; row++) sum += (x[row * d + j]! - mean) ** 2;
+  }
+  return sum / rows;
+}
+
+/** ‖d_i‖ of every latent that some row lists; 0 elsewhere. */
+function activeNorms(input: PrefixLossArrays): Float64Array {
+  const { W_dec, indices, counts, rows, d, n, capacity } = input;
+  const norms = new Float64Array(n);
+  for (let row = 0; row < rows; row++) {
+    for (let i = 0; i < Math.min(counts[row]!, capacity); i++) {
+      const latent = indices[row * capacity + i]!;
+      if (norms[latent] !== 0) continue;
+      let sum = 0;
+      for (let j = latent * d; j < (latent + 1) * d; j++) sum += W_dec[j]! ** 2;
+      norms[latent] = Math.sqrt(sum);
+    }
+  }
+  return norms;
+}
+
+/** x̂ = b_dec + Σ f_i d_i of every row. */
+export function decodeActiveArrays(
+  input: Omit<PrefixLossArrays, 'x' | 'cumulative' | 'decoderCumulative' | 'n'>,
+): Float32Array {
+  const { W_dec, b_dec, indices, values, counts, rows, d, capacity } = input;
+  const out = new Float32Array(rows * d);
+  for (let row = 0; row < rows; row++) {
+    const o = row * d;
+    out.set(b_dec, o);
+    for (let i = 0; i < Math.min(counts[row]!, capacity); i++) {
+      const f = values[row * capacity + i]!;
+      const w = indices[row * capacity + i]! * d;
+      for (let j = 0; j < d; j++) out[o + j] = out[o + j]! + f * W_dec[w + j]!;
+    }
+  }
+  return out;
+}

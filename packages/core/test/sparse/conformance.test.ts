@@ -1,0 +1,26 @@
+import { readFileSync } from 'node:fs';
+import '@tensorflow/tfjs-backend-cpu';
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { sparseStep } from '../../src/index.ts';
+import { parseGolden, runGoldenCase, sparseConformanceChecks } from '../../src/testing/index.ts';
+
+const file = new URL('../fixtures/matryoshka-loss.json', import.meta.url);
+const cases = parseGolden(JSON.parse(readFileSync(file, 'utf8')), 'matryoshka-loss.json');
+const sparse = cases.filter((golden) => golden.activation !== 'identity');
+
+describe('sparse step on cpu', () => {
+  beforeAll(async () => {
+    await tf.setBackend('cpu');
+  });
+
+  it.each(sparse.map((golden) => [golden.name, golden] as const))('golden %s', async (_name, golden) => {
+    const result = await runGoldenCase(golden, sparseStep);
+    expect(result.worst, JSON.stringify(result.errors)).toBeLessThan(1e-4);
+    expect(result.leaked).toBe(0);
+  });
+
+  it.each(sparseConformanceChecks().map((check) => [check.name, check] as const))('%s', (_name, check) =>
+    check.run(),
+  );
+});
