@@ -51,6 +51,21 @@ export {
   checkFinite,
   type SourcePosition,
 } from './source.ts';
+export {
+  httpDirectory,
+  memoryDirectory,
+  opfsDirectory,
+  type StoreDirectory,
+  type WritableDirectory,
+} from './store/directory.ts';
+export { type ActivationStore, type OpenStoreOptions, openStore } from './store/openStore.ts';
+export type { JsonValue, ShardEntry, StoreIndex } from './store/storeIndex.ts';
+export {
+  type Committed,
+  openStoreWriter,
+  type StoreWriter,
+  type StoreWriterOptions,
+} from './store/storeWriter.ts';
 export { type Mixing, type StreamedRows, type StreamRowsOptions, streamRows } from './streamRows.ts';
 export { defaultTree } from './synthetic/defaultTree.ts';
 export { type FeatureTree, type FlatNode, parseTree, type TreeNode } from './synthetic/featureTree.ts';

@@ -6,5 +6,6 @@ export {
   replaceDirectory,
   writeFileAtomic,
 } from './atomicFile.ts';
+export { fileDirectory } from './fileDirectory.ts';
 export { openFile } from './fileSource.ts';
 export { openSafetensorsFile, writeSafetensorsFile } from './safetensorsFile.ts';

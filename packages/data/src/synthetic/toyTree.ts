@@ -89,10 +89,10 @@ export function toyTree(options: ToyTreeOptions = {}): ToyTree {
     },
     position: () => ({ kind: 'toy-tree', rng: rng.state() }),
     seek(position: SourcePosition) {
-      if (position['kind'] !== 'toy-tree') {
-        throw new Error(`toy tree: the position is of kind ${String(position['kind'])}, expected toy-tree`);
+      if (position.kind !== 'toy-tree') {
+        throw new Error(`toy tree: the position is of kind ${String(position.kind)}, expected toy-tree`);
       }
-      rng = createRng(position['rng'] as unknown as RngState);
+      rng = createRng(position.rng as unknown as RngState);
     },
   };
 }

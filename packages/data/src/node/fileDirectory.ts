@@ -1,0 +1,31 @@
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { WritableDirectory } from '../store/directory.ts';
+import { describeDiskError, writeFileAtomic } from './atomicFile.ts';
+import { openFile } from './fileSource.ts';
+
+/** A store's directory on disk; made when it is first written to. */
+export function fileDirectory(path: string): WritableDirectory {
+  return {
+    name: path,
+    open: (file) => openFile(join(path, file)),
+    async list() {
+      return readdir(path).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return [];
+        throw new Error(
+          `${path}: ${error.code === 'ENOTDIR' ? 'expected a directory, found a file' : error.message}`,
+          { cause: error },
+        );
+      });
+    },
+    async write(file, chunks) {
+      await mkdir(path, { recursive: true }).catch((error: unknown) => {
+        throw describeDiskError(error, path);
+      });
+      await writeFileAtomic(join(path, file), async (sink) => {
+        for await (const chunk of chunks) await sink.write(chunk);
+      });
+    },
+    remove: (file) => rm(join(path, file), { force: true }),
+  };
+}
