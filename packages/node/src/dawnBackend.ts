@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { BackendDescription } from '@msae/core';
-import { registerWebGpu, releaseWebGpu, requestWebGpuAdapter, type WebGpuOptions } from '@msae/web/device';
+import { registerWebGpu, releaseWebGpu, type WebGpuOptions } from '@msae/web/device';
 import { findPackage } from './findPackage.ts';
 import { findSwiftShader, hasVulkanLoader, useSwiftShader } from './swiftShader.ts';
 

@@ -9,4 +9,19 @@
  */
 
 export { isWebGpuDeviceLost, trimWebGpuBuffers } from '@msae/web';
+export {
+  findNativeBuild,
+  type NativeBuild,
+  type NativeManifest,
+  type NativeVariant,
+  nativeDirectory,
+} from './nativeBuild.ts';
+export { type BackendProbe, type ProbeOptions, type ProbeReport, probeBackends } from './probeBackends.ts';
+export type { Check } from './setup/machine.ts';
+export {
+  type NativeSource,
+  type SetupNativeOptions,
+  type SetupNativeResult,
+  setupNative,
+} from './setup/setupNative.ts';
 export { BACKENDS, type BackendName, type NodeOptions, releaseNode, useNode } from './useNode.ts';

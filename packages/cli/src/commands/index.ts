@@ -1,4 +1,7 @@
 import type { CommandDef } from 'citty';
 
 /** Every command of `msae`, loaded only when it is called. One line a command, one file a command. */
-export const commands: Record<string, () => Promise<CommandDef>> = {};
+export const commands: Record<string, () => Promise<CommandDef>> = {
+  doctor: async () => (await import('./doctor.ts')).default,
+  'setup-native': async () => (await import('./setup-native.ts')).default,
+};

@@ -1,0 +1,83 @@
+import { type NativeSource, nativeDirectory, setupNative } from '@msae/node';
+import { type CommandDef, defineCommand } from 'citty';
+
+const command = defineCommand({
+  meta: {
+    name: 'setup-native',
+    description: 'Build the tensorflow backend against a current libtensorflow, taken from a Python wheel',
+  },
+  args: {
+    pip: { type: 'boolean', description: 'download the wheel with pip (the default)' },
+    'from-wheel': {
+      type: 'string',
+      description: 'take this wheel of tensorflow or tensorflow-cpu',
+      valueHint: 'path',
+    },
+    'from-dir': {
+      type: 'string',
+      description: 'link this installed tensorflow or libtensorflow',
+      valueHint: 'dir',
+    },
+    gpu: { type: 'boolean', description: 'build on tfjs-node-gpu with a CUDA libtensorflow' },
+    version: { type: 'string', description: 'version that pip is asked for', valueHint: '==2.21.*' },
+    python: { type: 'string', description: 'Python interpreter whose pip is used', valueHint: 'python3' },
+    dir: {
+      type: 'string',
+      description: 'folder of the build; name it in MSAE_NATIVE_DIR too',
+      valueHint: 'dir',
+    },
+    'dry-run': { type: 'boolean', description: 'check the machine and say what would be done' },
+    json: { type: 'boolean', description: 'write one JSON object to stdout' },
+  },
+  async run({ args }) {
+    const source = sourceOf(args);
+    const abort = new AbortController();
+    process.once('SIGINT', () =>
+      abort.abort(new Error('setup-native: interrupted; nothing was left behind.')),
+    );
+    const say = (line: string): void => void (args.json || process.stderr.write(`${line}\n`));
+    try {
+      const result = await setupNative({
+        source,
+        gpu: args.gpu ?? false,
+        directory: args.dir ?? nativeDirectory(),
+        dryRun: args['dry-run'] ?? false,
+        signal: abort.signal,
+        onStep: (step) => say(`· ${step}`),
+      });
+      if (args.json) return void process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
+      for (const check of result.checks) say(`${check.ok ? 'ok  ' : 'FAIL'} ${check.name}: ${check.detail}`);
+      if (result.status === 'planned') for (const step of result.steps) say(`would ${step}`);
+      else say(`${result.status}: TensorFlow ${result.manifest?.tensorflow} in ${result.folder}`);
+      if (args.dir && result.status !== 'planned') say(`use it with MSAE_NATIVE_DIR=${args.dir}`);
+      if (result.checks.some((check) => !check.ok)) process.exitCode = 1;
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      if (args.json)
+        process.stdout.write(`${JSON.stringify({ status: 'failed', error: message }, null, 2)}\n`);
+      else process.stderr.write(`${message}\n`);
+      process.exitCode = 1;
+    }
+  },
+});
+
+export default command as unknown as CommandDef;
+
+interface SourceArgs {
+  pip?: boolean | undefined;
+  'from-wheel'?: string | undefined;
+  'from-dir'?: string | undefined;
+  version?: string | undefined;
+  python?: string | undefined;
+}
+
+function sourceOf(args: SourceArgs): NativeSource {
+  const wheel = args['from-wheel'];
+  const dir = args['from-dir'];
+  if ([args.pip, wheel, dir].filter(Boolean).length > 1) {
+    throw new Error('setup-native: --pip, --from-wheel and --from-dir exclude each other.');
+  }
+  if (wheel) return { kind: 'wheel', path: wheel };
+  if (dir) return { kind: 'dir', path: dir };
+  return { kind: 'pip', version: args.version, python: args.python };
+}
