@@ -27,7 +27,10 @@ export function run(command, args, { env = {}, inherit = false, cwd = root } = {
     encoding: 'utf8',
     maxBuffer: 1 << 28,
   });
-  return { ok: result.status === 0, output: `${result.stdout ?? ''}${result.stderr ?? ''}${result.error ?? ''}` };
+  return {
+    ok: result.status === 0,
+    output: `${result.stdout ?? ''}${result.stderr ?? ''}${result.error ?? ''}`,
+  };
 }
 
 /** A program of the workspace's node_modules/.bin. */
@@ -52,7 +55,9 @@ export function installPackages() {
   const result = run('npx', ['-y', PNPM, 'install', '--frozen-lockfile']);
   if (!result.ok) {
     const said = result.output.split('\n').filter((line) => /ERR|error/i.test(line));
-    fail(`packages could not be installed: ${said[0] ?? result.output.trim().split('\n').at(-1)}; check that npm reaches its registry, then run again`);
+    fail(
+      `packages could not be installed: ${said[0] ?? result.output.trim().split('\n').at(-1)}; check that npm reaches its registry, then run again`,
+    );
   }
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, `${new Date().toISOString()}\n`);
@@ -90,7 +95,10 @@ export function findChromium() {
   }
   console.log('installing Chromium (once, playwright) …');
   run(bin('playwright'), ['install', 'chromium']);
-  const where = run(process.execPath, ['-e', "process.stdout.write(require('playwright').chromium.executablePath())"]);
+  const where = run(process.execPath, [
+    '-e',
+    "process.stdout.write(require('playwright').chromium.executablePath())",
+  ]);
   const path = where.output.trim();
   if (where.ok && existsSync(path)) return path;
   return undefined;

@@ -15,20 +15,35 @@ try {
   mkdirSync(project);
   const packages = readdirSync(join(root, 'packages'));
   for (const name of packages) {
-    check(run('npx', ['-y', 'pnpm@12.21.0', 'pack', '--pack-destination', tarballs], { cwd: join(root, 'packages', name) }), `pack ${name}`);
+    check(
+      run('npx', ['-y', 'pnpm@12.21.0', 'pack', '--pack-destination', tarballs], {
+        cwd: join(root, 'packages', name),
+      }),
+      `pack ${name}`,
+    );
   }
   const files = readdirSync(tarballs).map((file) => `file:${join(tarballs, file)}`);
   const overrides = {};
   const dependencies = { '@tensorflow/tfjs-core': '4.22.0' };
   for (const name of packages) {
-    const { name: id, version } = JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8'));
-    const file = files.find((path) => path.endsWith(`/${id.replace('@', '').replace('/', '-')}-${version}.tgz`));
+    const { name: id, version } = JSON.parse(
+      readFileSync(join(root, 'packages', name, 'package.json'), 'utf8'),
+    );
+    const file = files.find((path) =>
+      path.endsWith(`/${id.replace('@', '').replace('/', '-')}-${version}.tgz`),
+    );
     if (!file) throw new Error(`no tarball for ${id}`);
     overrides[id] = file;
     dependencies[id] = file;
   }
-  writeFileSync(join(project, 'package.json'), JSON.stringify({ type: 'module', private: true, dependencies, overrides: {} }, null, 2));
-  check(run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: project }), 'npm install');
+  writeFileSync(
+    join(project, 'package.json'),
+    JSON.stringify({ type: 'module', private: true, dependencies, overrides: {} }, null, 2),
+  );
+  check(
+    run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: project }),
+    'npm install',
+  );
   writeFileSync(join(project, 'use.mjs'), readFileSync(join(root, 'tools', 'smoke', 'use.mjs')));
   check(run(process.execPath, ['use.mjs'], { cwd: project }), 'use.mjs');
   check(run(join(project, 'node_modules', '.bin', 'msae'), ['--help'], { cwd: project }), 'msae --help');

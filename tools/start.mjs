@@ -4,5 +4,8 @@ import { bin, checkNode, installPackages, root } from './setup.mjs';
 
 checkNode();
 installPackages();
-const job = spawnSync(bin('tsx'), ['examples/toy-tree/main.ts', ...process.argv.slice(2)], { cwd: root, stdio: 'inherit' });
+const job = spawnSync(bin('tsx'), ['examples/toy-tree/main.ts', ...process.argv.slice(2)], {
+  cwd: root,
+  stdio: 'inherit',
+});
 process.exitCode = job.status ?? 1;

@@ -18,7 +18,9 @@ checkNode();
 installPackages();
 const chromium = findChromium();
 if (!chromium) {
-  fail('no Chromium could be found or installed; install one and set CHROMIUM_PATH to its program, then run npm test again');
+  fail(
+    'no Chromium could be found or installed; install one and set CHROMIUM_PATH to its program, then run npm test again',
+  );
 }
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
@@ -78,7 +80,14 @@ function all(names, check) {
 /** Runs one vitest project, adds its counts up and prints every skipped test with its name. */
 function vitest(project) {
   const file = join(results, `${project}.json`);
-  const args = ['run', '--project', project, '--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
+  const args = [
+    'run',
+    '--project',
+    project,
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${file}`,
+  ];
   const outcome = run(bin('vitest'), args, { env });
   let report;
   try {
@@ -88,7 +97,9 @@ function vitest(project) {
   }
   totals.passed += report.numPassedTests;
   totals.failed += report.numFailedTests;
-  const skipped = report.testResults.flatMap((f) => f.assertionResults).filter((t) => t.status === 'pending' || t.status === 'skipped');
+  const skipped = report.testResults
+    .flatMap((f) => f.assertionResults)
+    .filter((t) => t.status === 'pending' || t.status === 'skipped');
   totals.skipped += skipped.length;
   for (const test of skipped) console.log(`       skipped: ${test.fullName}`);
   return { ...outcome, counted: report.numTotalTests > 0, ok: outcome.ok && report.numPassedTests > 0 };
