@@ -1,0 +1,98 @@
+/**
+ * Since when each latent has been silent. Firing counts are summed on the device; every `refreshEvery` steps they are
+ * read back once and turned into tokens since the last firing, so the resolution is that of a refresh.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+
+export interface DeadLatentState {
+  /** [N] tokens since the last refresh in which the latent fired. */
+  readonly silentFor: Float64Array;
+  readonly pendingTokens: number;
+}
+
+export interface DeadLatentTracker {
+  /** Add the rows in which each latent fired, int32 or float32 [N]; `rows` is the batch size. Keeps nothing of `fired`. */
+  add(fired: tf.Tensor1D, rows: number): void;
+  /** Read the counts back and bring the counters up to date. Returns the share of rows in which each latent fired. */
+  refresh(): Promise<Float64Array>;
+  /** Latents silent for at least `afterTokens` tokens, ascending, as of the last refresh. */
+  dead(): Int32Array;
+  /** Give latents a new life (after resampling). */
+  revive(latents: ArrayLike<number>): void;
+  /** Reorder: new latent i is old latent `order[i]`. */
+  permute(order: Int32Array): void;
+  state(): DeadLatentState;
+  /** Firing counts not refreshed yet, for a checkpoint; null before the first batch. Owned by the tracker. */
+  pending(): tf.Tensor1D | null;
+  restore(state: DeadLatentState, pending: Float32Array | null): void;
+  dispose(): void;
+}
+
+export function createDeadLatentTracker(nLatents: number, afterTokens: number): DeadLatentTracker {
+  let silentFor = new Float64Array(nLatents);
+  let counts: tf.Tensor1D | null = null;
+  let pendingTokens = 0;
+  let deadList = new Int32Array(0);
+  const list = (): void => {
+    const found: number[] = [];
+    for (let i = 0; i < nLatents; i++) if ((silentFor[i] as number) >= afterTokens) found.push(i);
+    deadList = Int32Array.from(found);
+  };
+  return {
+    add(fired, rows) {
+      const old = counts;
+      counts = tf.tidy(() => {
+        const added = fired.dtype === 'float32' ? fired : tf.cast(fired, 'float32');
+        return tf.keep(old === null ? tf.clone(added) : tf.add(old, added)) as tf.Tensor1D;
+      });
+      old?.dispose();
+      pendingTokens += rows;
+    },
+    async refresh() {
+      const density = new Float64Array(nLatents);
+      if (counts === null) return density;
+      const fired = await counts.data();
+      for (let i = 0; i < nLatents; i++) {
+        density[i] = (fired[i] as number) / pendingTokens;
+        silentFor[i] = (fired[i] as number) > 0 ? 0 : (silentFor[i] as number) + pendingTokens;
+      }
+      counts.dispose();
+      counts = null;
+      pendingTokens = 0;
+      list();
+      return density;
+    },
+    dead: () => deadList,
+    revive(latents) {
+      for (let i = 0; i < latents.length; i++) silentFor[latents[i] as number] = 0;
+      list();
+    },
+    permute(order) {
+      silentFor = Float64Array.from(order, (old) => silentFor[old] as number);
+      if (counts !== null) {
+        const old = counts;
+        counts = tf.tidy(() => tf.keep(tf.gather(old, tf.tensor1d(order, 'int32'))) as tf.Tensor1D);
+        old.dispose();
+      }
+      list();
+    },
+    state: () => ({ silentFor: silentFor.slice(), pendingTokens }),
+    pending: () => counts,
+    restore(state, pending) {
+      if (state.silentFor.length !== nLatents) {
+        throw new Error(
+          `checkpoint: dead-latent counters are for ${state.silentFor.length} latents, the SAE has ${nLatents}`,
+        );
+      }
+      silentFor = Float64Array.from(state.silentFor);
+      pendingTokens = state.pendingTokens;
+      counts?.dispose();
+      counts = pending === null ? null : tf.tensor1d(pending);
+      list();
+    },
+    dispose() {
+      counts?.dispose();
+      counts = null;
+    },
+  };
+}

@@ -1,0 +1,108 @@
+/**
+ * Adam and AdamW with moments kept by parameter name. One fused kernel call (`MsaeAdam` of @msae/core) updates a parameter and
+ * both moments in place; clipping by the global norm is a 1-element tensor handed to it, so nothing is read back.
+ * Constants and bias correction as PyTorch: w −= lr · (m̂ / (√v̂ + ε) + weightDecay · w).
+ */
+import { KERNEL, runKernel, type Sae, type SaeGradients } from '@msae/core';
+import * as tf from '@tensorflow/tfjs-core';
+import type { OptimizerOptions, ParameterGroup, ParameterName } from './options.ts';
+
+/** A parameter and its moments, all of one shape. */
+export interface ParameterSlots {
+  readonly param: tf.Variable;
+  readonly m: tf.Variable;
+  readonly v: tf.Variable;
+}
+
+export interface UpdateOptions {
+  /** The scheduled learning rate of this step, before the groups' factors. */
+  readonly learningRate: number;
+  /** Largest global norm of all gradients; null leaves them as they are. */
+  readonly gradClipNorm: number | null;
+  /** Return the norm even when nothing is clipped. */
+  readonly needNorm?: boolean;
+}
+
+export interface Optimizer {
+  /** Updates done. */
+  readonly iterations: number;
+  readonly slots: ReadonlyMap<ParameterName, ParameterSlots>;
+  /** One update from gradients by parameter name. Returns the global norm before clipping ([1], the caller's), or null. */
+  update(grads: SaeGradients, options: UpdateOptions): tf.Tensor1D | null;
+  setIterations(iterations: number): void;
+  /** Frees the moments, not the parameters. */
+  dispose(): void;
+}
+
+export function createOptimizer(
+  sae: Sae,
+  options: OptimizerOptions = {},
+  groups: Partial<Record<ParameterName, ParameterGroup>> = {},
+): Optimizer {
+  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = options;
+  for (const [name, value] of Object.entries({ beta1, beta2 })) {
+    if (!(value >= 0 && value < 1))
+      throw new RangeError(`optimizer.${name} must lie in [0, 1), got ${value}`);
+  }
+  if (!(epsilon > 0)) throw new RangeError(`optimizer.epsilon must be > 0, got ${epsilon}`);
+  if (!(weightDecay >= 0)) throw new RangeError(`optimizer.weightDecay must be ≥ 0, got ${weightDecay}`);
+  const slots = new Map<ParameterName, ParameterSlots>();
+  for (const [name, param] of Object.entries(sae.params) as [ParameterName, tf.Variable][]) {
+    const zeros = (): tf.Variable => tf.tidy(() => tf.variable(tf.zeros(param.shape), false));
+    slots.set(name, { param, m: zeros(), v: zeros() });
+  }
+  for (const name of Object.keys(groups)) {
+    if (!slots.has(name as ParameterName)) {
+      throw new RangeError(
+        `parameterGroups: this SAE has no parameter ${JSON.stringify(name)}; it has ${[...slots.keys()].join(', ')}`,
+      );
+    }
+  }
+  const one = tf.tensor1d([1]);
+  let iterations = 0;
+  return {
+    get iterations() {
+      return iterations;
+    },
+    slots,
+    update(grads, { learningRate, gradClipNorm, needNorm = false }) {
+      iterations++;
+      const norm =
+        gradClipNorm !== null || needNorm
+          ? (runKernel(KERNEL.globalNorm, { ...grads })[0] as tf.Tensor1D)
+          : null;
+      // As torch.nn.utils.clip_grad_norm_: the gradient times min(1, max norm / (norm + 1e-6)).
+      const scale =
+        gradClipNorm !== null && norm !== null
+          ? tf.tidy(() => tf.minimum(tf.div(gradClipNorm, tf.add(norm, 1e-6)), one) as tf.Tensor1D)
+          : one;
+      for (const [name, { param, m, v }] of slots) {
+        const grad = grads[name];
+        const group = groups[name];
+        const rate = learningRate * (group?.learningRateFactor ?? 1);
+        if (grad === undefined || group?.learningRateFactor === 0) continue;
+        runKernel(
+          KERNEL.adam,
+          { param, m, v, grad, scale },
+          {
+            learningRate: rate,
+            beta1,
+            beta2,
+            epsilon,
+            weightDecay: group?.weightDecay ?? weightDecay,
+            step: iterations,
+          },
+        );
+      }
+      if (scale !== one) scale.dispose();
+      return norm;
+    },
+    setIterations(value) {
+      iterations = value;
+    },
+    dispose() {
+      one.dispose();
+      for (const { m, v } of slots.values()) tf.dispose([m, v]);
+    },
+  };
+}

@@ -1,0 +1,18 @@
+/** Decoder rows of norm 1: the gradient's part along a row is taken out before the update, the row renormalised after it. */
+import * as tf from '@tensorflow/tfjs-core';
+
+/** g − (g · ŵ) ŵ for every row; a new tensor [N, d]. */
+export function projectDecoderGradient(grad: tf.Tensor2D, W_dec: tf.Tensor2D): tf.Tensor2D {
+  return tf.tidy(() => {
+    const along = tf.sum(tf.mul(grad, W_dec), 1, true);
+    const squares = tf.sum(tf.square(W_dec), 1, true);
+    return tf.sub(grad, tf.mul(W_dec, tf.divNoNan(along, squares)));
+  });
+}
+
+/** Scales every row of W_dec to norm 1, in place; a row of zeros stays. */
+export function normalizeDecoder(W_dec: tf.Variable): void {
+  const unit = tf.tidy(() => tf.divNoNan(W_dec, tf.sqrt(tf.sum(tf.square(W_dec), 1, true))));
+  W_dec.assign(unit);
+  unit.dispose();
+}
