@@ -13,7 +13,7 @@ export const chromiumArgs: string[] = [
   '--disable-sync',
 ];
 
-const executablePath = process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium';
+const executablePath = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
 
 const config: ViteUserConfig = defineConfig({
   server: {
@@ -21,6 +21,19 @@ const config: ViteUserConfig = defineConfig({
       'Cross-Origin-Opener-Policy': 'same-origin',
       'Cross-Origin-Embedder-Policy': 'require-corp',
     },
+  },
+  // Named here so that a first run does not reload the page when it meets them.
+  optimizeDeps: {
+    include: [
+      '@tensorflow/tfjs-core',
+      '@tensorflow/tfjs-backend-cpu',
+      '@tensorflow/tfjs-backend-wasm',
+      '@tensorflow/tfjs-backend-webgpu',
+      '@msae/web > comlink',
+      '@msae/sampler > pure-rand/distribution/uniformFloat64',
+      '@msae/sampler > pure-rand/distribution/uniformInt',
+      '@msae/sampler > pure-rand/generator/xoroshiro128plus',
+    ],
   },
   test: {
     name: 'browser',
