@@ -1,0 +1,3 @@
+// Every kernel has the signature (args: usize, task: i32, thread: i32): `args` points to its block of 32-bit arguments.
+// No statics, no allocator, no stack: the module works on memory that belongs to tfjs.
+export { gemm, packB, transpose } from './gemm';
