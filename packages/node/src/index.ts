@@ -24,4 +24,10 @@ export {
   type SetupNativeResult,
   setupNative,
 } from './setup/setupNative.ts';
+export {
+  type ActiveLists,
+  createTensorflowEncoder,
+  type EncodeTopKOptions,
+  type TensorflowEncoder,
+} from './tensorflowEncoder.ts';
 export { BACKENDS, type BackendName, type NodeOptions, releaseNode, useNode } from './useNode.ts';

@@ -4,7 +4,7 @@
  * Works around, see https://github.com/tensorflow/tfjs/issues/8609: tfjs-node 4.22 calls `util.isNullOrUndefined`, which Node 23
  * removed. TensorFlow's own chatter is turned down unless the caller's environment says otherwise.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
@@ -25,10 +25,10 @@ export function loadTfjsNode(packageDir: string): void {
     throw new Error(`${name} ${version} is installed in ${packageDir}, but ${TFJS_VERSION} is needed.`);
   }
   restoreUtil();
-  quieten();
+  process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true'; // TensorFlow otherwise takes the whole GPU at once
   const theirs = createRequire(join(packageDir, 'package.json'));
   shareModules(theirs);
-  theirs(packageDir);
+  quietly(packageDir, () => theirs(packageDir));
 }
 
 function readManifest(packageDir: string): { name: string; version: string } {
@@ -66,11 +66,28 @@ function restoreUtil(): void {
 }
 
 /**
- * Log level 2 keeps errors. oneDNN announces itself on stderr before any log level applies; without it Eigen does the matrix
- * products, at the same speed for our shapes. Growth: TensorFlow otherwise takes the whole GPU at once.
+ * Runs `load` without TensorFlow's greetings. Log level 2 keeps its errors, but oneDNN announces itself before any level
+ * applies; our own builds have a switch for stderr for that moment. `TF_CPP_MIN_LOG_LEVEL=0` shows everything.
  */
-function quieten(): void {
+function quietly(packageDir: string, load: () => void): void {
+  const wanted = process.env['TF_CPP_MIN_LOG_LEVEL'];
   process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
-  process.env['TF_ENABLE_ONEDNN_OPTS'] ??= '0';
-  process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true';
+  const path = stderrSwitchPath(packageDir);
+  const stderr = wanted === '0' || !existsSync(path) ? undefined : (ours(path) as StderrSwitch);
+  stderr?.off();
+  try {
+    load();
+  } finally {
+    stderr?.on();
+  }
+}
+
+interface StderrSwitch {
+  off(): void;
+  on(): void;
+}
+
+/** The addon of stderrSwitch.ts beside tfjs-node's own. */
+export function stderrSwitchPath(packageDir: string): string {
+  return join(packageDir, 'lib', 'napi-v8', 'stderr_switch.node');
 }

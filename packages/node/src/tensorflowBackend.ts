@@ -6,6 +6,7 @@ import { findPackage } from './findPackage.ts';
 import { loadTfjsNode } from './loadTfjsNode.ts';
 import { findNativeBuild, type NativeVariant } from './nativeBuild.ts';
 import { ownKernels } from './ownKernels.ts';
+import type { Binding } from './tensorflowOps.ts';
 
 export interface TensorflowOptions {
   /** `gpu` insists on a CUDA device; `cpu` takes whatever build of libtensorflow works. */
@@ -17,7 +18,7 @@ export interface TensorflowOptions {
 /** The members of NodeJSKernelBackend and its addon that we use. */
 export interface TensorflowBackend {
   readonly isUsingGpuDevice: boolean;
-  readonly binding: { readonly TF_Version: string };
+  readonly binding: Binding;
 }
 
 interface Candidate {
