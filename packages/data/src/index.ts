@@ -21,6 +21,10 @@ export {
   type TypedArray,
   typedView,
 } from './dtype.ts';
+export { encodeNpy, type NpyArray, type NpyOptions, npyRows, readNpy } from './formats/npy.ts';
+export { encodeNpz, type Npz, readNpz } from './formats/npz.ts';
+export { type ParquetOptions, parquetRows } from './formats/parquet.ts';
+export { tensorRows } from './formats/tensorRows.ts';
 export {
   bfloat16ToFloat32,
   float16ToFloat32,

@@ -8,4 +8,5 @@ export {
 } from './atomicFile.ts';
 export { fileDirectory } from './fileDirectory.ts';
 export { openFile } from './fileSource.ts';
+export { type OpenRowsOptions, openRows } from './openRows.ts';
 export { openSafetensorsFile, writeSafetensorsFile } from './safetensorsFile.ts';
