@@ -13,3 +13,6 @@ export { type LoadSaeOptions, loadSae } from './loadSae.ts';
 export type { MsaeConfig } from './msae.ts';
 export type { SaePlace } from './place.ts';
 export { type Preprocessed, type Preprocessing, preprocess } from './preprocess.ts';
+export { type SaveSaeOptions, saeFiles, saveSae, type WritableFormat, writableFormats } from './saveSae.ts';
+export type { ExportDetails } from './writers/exportable.ts';
+export type { SaeFile, WeightDtype } from './writers/saeFile.ts';

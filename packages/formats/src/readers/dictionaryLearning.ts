@@ -61,7 +61,7 @@ export async function readDictionaryLearning(folder: Folder, path = 'ae.pt'): Pr
     preprocessing: noPreprocessing,
     ...(prefixes ? { prefixes } : {}),
     ...(training ? { training } : {}),
-    metadata: config ?? {},
+    metadata: { ...(trainer.has('lm_name') ? { model_name: trainer.string('lm_name') } : {}), ...config },
     warnings,
   };
 }
