@@ -1,0 +1,2 @@
+/** Reports on disk (Node only). */
+export { writeReport } from './writeReport.ts';
