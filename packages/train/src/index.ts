@@ -59,3 +59,4 @@ export {
   type SparsityControllerState,
 } from './sparsityController.ts';
 export { type RunOptions, Trainer } from './trainer.ts';
+export { TrainerGroup, type TrainerGroupEvent, type TrainerGroupOptions } from './trainerGroup.ts';

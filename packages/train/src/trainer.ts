@@ -2,23 +2,22 @@
  * The trainer: an SAE, options, and a source of activations in; typed events out. It never prints, takes an AbortSignal,
  * leaves the event loop breathing, and resumes from a checkpoint bit for bit.
  */
-import { type Sae, saeFromWeights } from '@msae/core';
+import type { Sae } from '@msae/core';
 import { type Batch, type BatchSource, type BatchStream, openBatches } from './batchStream.ts';
-import {
-  type CheckpointState,
-  checkpointFiles,
-  checkpointName,
-  readCheckpointState,
-  restoreSession,
-} from './checkpoint.ts';
+import { type CheckpointState, checkpointFiles, readCheckpointState, restoreSession } from './checkpoint.ts';
 import type { CheckpointStorage } from './checkpointStorage.ts';
+import { CheckpointWriter, emptySae, findCheckpoint } from './checkpointWriter.ts';
 import { breather } from './eventLoop.ts';
 import type { DoneEvent, TrainerEvent } from './events.ts';
 import { type ExportedSae, exportSae } from './exportSae.ts';
-import type { CheckpointOptions, TrainerOptions } from './options.ts';
+import type { TrainerOptions } from './options.ts';
 import { changedOptions, optionsSummary } from './optionsSummary.ts';
 import { resolveOptions } from './resolveOptions.ts';
-import { createSession, type Session, syncThreshold, trainStep, warning } from './session.ts';
+import { createSession, type Session, syncThreshold, warning } from './session.ts';
+import { trainStep } from './trainStep.ts';
+
+/** The sessions of trainers, for TrainerGroup. */
+export const sessionOf: WeakMap<Trainer, Session> = new WeakMap();
 
 export interface RunOptions {
   /** Stops the run after the current step; a checkpoint is written if there is a storage. */
@@ -47,6 +46,7 @@ export class Trainer {
   constructor(sae: Sae, options: TrainerOptions) {
     this.sae = sae;
     this.#session = createSession(sae, resolveOptions(sae.config, options));
+    sessionOf.set(this, this.#session);
   }
 
   /**
@@ -227,61 +227,4 @@ export function* endWarnings(
   const { totalSteps } = session.options;
   const message = `the source ended after ${session.step} of ${totalSteps} steps; schedules were laid out for all of them. Lower totalSteps, or set repeat`;
   yield warning(session, 'source-ended', message);
-}
-
-/** Writes checkpoints when they are due and removes the oldest. */
-export class CheckpointWriter {
-  readonly #options: CheckpointOptions | undefined;
-  readonly #files: () => ReturnType<typeof checkpointFiles>;
-
-  constructor(options: CheckpointOptions | undefined, files: () => ReturnType<typeof checkpointFiles>) {
-    this.#options = options;
-    this.#files = files;
-  }
-
-  isDue(step: number): boolean {
-    const every = this.#options?.everySteps;
-    return every !== undefined && step % every === 0;
-  }
-
-  /** A checkpoint event, or a warning when it could not be written: the run goes on, older checkpoints are kept. */
-  async write(step: number, final: boolean): Promise<TrainerEvent> {
-    const { storage, keep = 3 } = this.#options as CheckpointOptions;
-    const name = checkpointName(step);
-    try {
-      const before = await storage.list();
-      if (!before.includes(name)) await storage.write(name, await this.#files());
-      const old = (await storage.list()).filter((other) => other.startsWith('step-') && other <= name);
-      for (const other of old.slice(0, Math.max(0, old.length - keep))) await storage.remove(other);
-    } catch (error) {
-      if (final) throw error;
-      const reason = error instanceof Error ? error.message : String(error);
-      return { type: 'warning', step, code: 'checkpoint-failed', message: `checkpoint ${name}: ${reason}` };
-    }
-    return { type: 'checkpoint', step, name, final };
-  }
-}
-
-/** The newest checkpoint, or the one called `name`. */
-export async function findCheckpoint(storage: CheckpointStorage, name?: string): Promise<string> {
-  const names = await storage.list();
-  const found = name === undefined ? names.filter((other) => other.startsWith('step-')).at(-1) : name;
-  if (found === undefined) throw new Error('Trainer.resume: there is no checkpoint yet; start a new run');
-  if (!names.includes(found)) {
-    throw new Error(
-      `Trainer.resume: there is no checkpoint ${found}; there are ${names.join(', ') || 'none'}`,
-    );
-  }
-  return found;
-}
-
-/** An SAE of the checkpoint's shape, to be filled. */
-export function emptySae({ sae: config }: CheckpointState): Sae {
-  const { dModel: d, nLatents: n } = config;
-  return saeFromWeights(config, {
-    W_enc: new Float32Array(d * n),
-    b_enc: new Float32Array(n),
-    W_dec: new Float32Array(n * d),
-    b_dec: new Float32Array(d),
-  });
 }

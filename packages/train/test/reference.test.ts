@@ -3,7 +3,7 @@ import { createSae, l1, log, saeFromWeights } from '@msae/core';
 import type { PrefixScheme } from '@msae/sampler';
 import { describe, expect, it } from 'vitest';
 import { type MetricsEvent, referencePreset, Trainer } from '../src/index.ts';
-import { useBackend } from './backends.ts';
+import { useBackend } from './support/backends.ts';
 
 interface Recorded {
   sparsity: 'l1' | 'log';

@@ -11,7 +11,7 @@ import {
   maskedCrc32c,
   tfRecord,
 } from '../src/sinks/tensorboard.ts';
-import { metricsEvent } from './metricsEvent.ts';
+import { metricsEvent } from './support/metricsEvent.ts';
 
 const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
 

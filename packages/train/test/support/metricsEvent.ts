@@ -1,4 +1,4 @@
-import type { MetricsEvent } from '../src/events.ts';
+import type { MetricsEvent } from '../../src/events.ts';
 
 /** A metrics event with plausible numbers, for tests of sinks. */
 export function metricsEvent(changes: Partial<MetricsEvent> = {}): MetricsEvent {

@@ -1,0 +1,63 @@
+/** When checkpoints are written, which are kept, and which one a run is resumed from. */
+import { type Sae, saeFromWeights } from '@msae/core';
+import { type CheckpointState, checkpointName } from './checkpoint.ts';
+import type { CheckpointFile, CheckpointStorage } from './checkpointStorage.ts';
+import type { TrainerEvent } from './events.ts';
+import type { CheckpointOptions } from './options.ts';
+
+/** Writes checkpoints when they are due and removes the oldest. */
+export class CheckpointWriter {
+  readonly #options: CheckpointOptions | undefined;
+  readonly #files: () => Promise<CheckpointFile[]>;
+
+  constructor(options: CheckpointOptions | undefined, files: () => Promise<CheckpointFile[]>) {
+    this.#options = options;
+    this.#files = files;
+  }
+
+  isDue(step: number): boolean {
+    const every = this.#options?.everySteps;
+    return every !== undefined && step % every === 0;
+  }
+
+  /** A checkpoint event, or a warning when it could not be written: the run goes on, older checkpoints are kept. */
+  async write(step: number, final: boolean): Promise<TrainerEvent> {
+    const { storage, keep = 3 } = this.#options as CheckpointOptions;
+    const name = checkpointName(step);
+    try {
+      const before = await storage.list();
+      if (!before.includes(name)) await storage.write(name, await this.#files());
+      const old = (await storage.list()).filter((other) => other.startsWith('step-') && other <= name);
+      for (const other of old.slice(0, Math.max(0, old.length - keep))) await storage.remove(other);
+    } catch (error) {
+      if (final) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      return { type: 'warning', step, code: 'checkpoint-failed', message: `checkpoint ${name}: ${reason}` };
+    }
+    return { type: 'checkpoint', step, name, final };
+  }
+}
+
+/** The newest checkpoint, or the one called `name`. */
+export async function findCheckpoint(storage: CheckpointStorage, name?: string): Promise<string> {
+  const names = await storage.list();
+  const found = name === undefined ? names.filter((other) => other.startsWith('step-')).at(-1) : name;
+  if (found === undefined) throw new Error('Trainer.resume: there is no checkpoint yet; start a new run');
+  if (!names.includes(found)) {
+    throw new Error(
+      `Trainer.resume: there is no checkpoint ${found}; there are ${names.join(', ') || 'none'}`,
+    );
+  }
+  return found;
+}
+
+/** An SAE of the checkpoint's shape, to be filled. */
+export function emptySae({ sae: config }: CheckpointState): Sae {
+  const { dModel: d, nLatents: n } = config;
+  return saeFromWeights(config, {
+    W_enc: new Float32Array(d * n),
+    b_enc: new Float32Array(n),
+    W_dec: new Float32Array(n * d),
+    b_dec: new Float32Array(d),
+  });
+}
