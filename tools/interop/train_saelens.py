@@ -44,7 +44,7 @@ def measure(path: Path) -> dict:
         xhat = sae.decode(f).double()
     y = x.double()
     fvu = ((y - xhat) ** 2).sum() / ((y - y.mean(0)) ** 2).sum()
-    return {"l0": (f != 0).float().sum(-1).mean().item(), "fvu": fvu.item(), "architecture": sae.cfg.architecture()}
+    return {"l0": (f != 0).float().sum(-1).mean().item(), "fvu": fvu.item()}
 
 
 configs = {
@@ -93,7 +93,7 @@ for name, config in configs.items():
         if scale is not None:
             half.fold_activation_norm_scaling_factor(scale)
         half.save_inference_model(folder / "half-inference")
-        common = {"normalize": mode, "version": sl.__version__}
+        common = {"architecture": name, "normalize": mode, "version": sl.__version__}
         half_way = measure(folder / "half-inference") | common
         end = measure(folder / "inference") | common
         results += [
