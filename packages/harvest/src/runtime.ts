@@ -21,6 +21,6 @@ export function tensorInfos(metadata: Session['inputMetadata']): TensorInfo[] {
   return metadata.map((info) => ({
     name: info.name,
     dtype: info.isTensor ? info.type : 'no tensor',
-    shape: info.isTensor ? info.shape : [],
+    shape: info.isTensor ? info.shape.map((size) => (size === '' ? '?' : size)) : [],
   }));
 }

@@ -49,7 +49,7 @@ const fusedAdditions = new Set(['SkipLayerNormalization', 'SkipSimplifiedLayerNo
 
 /** The residual stream and its branches, in order; empty when the graph has no attention. */
 export function transformerParts(graph: Graph): Part[] {
-  const steps = residualSteps(graph);
+  const steps = longestChain(graph, residualSteps(graph));
   const first = steps.findIndex((step) => step.branches.some((branch) => branch.attention));
   if (first < 0) return [];
   const body = steps.slice(first);
@@ -89,6 +89,40 @@ function residualSteps(graph: Graph): ResidualStep[] {
     streams.set(sum, step.stream);
   });
   return steps;
+}
+
+/** How many steps back the one before is looked for: steps of something else may lie between. */
+const linkReach = 8;
+
+/**
+ * The longest sequence of steps in which each adds to what the one before left. What looks like a step and is none
+ * (an attention mask, which every later layer descends from, added to the scores) is part of no chain.
+ */
+function longestChain(graph: Graph, steps: readonly ResidualStep[]): ResidualStep[] {
+  const previous: number[] = [];
+  const lengths: number[] = [];
+  let best = -1;
+  steps.forEach((step, j) => {
+    previous[j] = -1;
+    lengths[j] = 1;
+    for (let k = j - 1; k >= Math.max(0, j - linkReach); k--) {
+      if (lengths[k]! + 1 > lengths[j]! && follows(graph, steps[k]!, step)) {
+        previous[j] = k;
+        lengths[j] = lengths[k]! + 1;
+      }
+    }
+    if (best < 0 || lengths[j]! > lengths[best]!) best = j;
+  });
+  const chain: ResidualStep[] = [];
+  for (let j = best; j >= 0; j = previous[j]!) chain.push(steps[j]!);
+  return chain.reverse();
+}
+
+/** Whether a step adds to the sum of another, directly or after a norm. */
+function follows(graph: Graph, step: ResidualStep, next: ResidualStep): boolean {
+  if (next.stream === step.sum) return true;
+  const between = nodesBetween(graph, step.sum, next.stream);
+  return between.length > 0 && !between.some((node) => products.has(node.opType));
 }
 
 function stepOf(

@@ -1,0 +1,14 @@
+/** onnxruntime-node, loaded when it is needed. */
+import type { OnnxRuntime } from '../runtime.ts';
+
+/** @throws when onnxruntime-node is not installed, or has no binary for this machine */
+export async function loadOnnxRuntime(): Promise<OnnxRuntime> {
+  try {
+    return await import('onnxruntime-node');
+  } catch (cause) {
+    throw new Error(
+      `onnxruntime-node does not load: ${(cause as Error).message}; run npm install onnxruntime-node, or pass \`runtime\``,
+      { cause },
+    );
+  }
+}
