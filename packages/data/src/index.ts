@@ -73,6 +73,7 @@ export {
 export { type Mixing, type StreamedRows, type StreamRowsOptions, streamRows } from './streamRows.ts';
 export { defaultTree } from './synthetic/defaultTree.ts';
 export { type FeatureTree, type FlatNode, parseTree, type TreeNode } from './synthetic/featureTree.ts';
+export { type SynthBench, type SynthBenchOptions, synthBench } from './synthetic/synthBench.ts';
 export {
   type LabelledSamples,
   type LabelledSource,

@@ -70,7 +70,7 @@ export async function openStore(
     async verify(readOptions) {
       if (!shared.verify)
         throw new Error(`${directory.name}: opened with verify: false; open it without to verify`);
-      const target = allocateTarget(store, blockRows);
+      const target = allocateTarget(store, Math.min(blockRows, rows));
       for (let row = 0; row < rows; ) {
         const end = Math.min(row + blockRows, starts[shardAt(starts, row) + 1]!);
         await store.readInto(target, 0, row, end, readOptions);

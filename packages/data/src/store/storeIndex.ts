@@ -10,9 +10,10 @@
  */
 import * as v from 'valibot';
 import type { RandomAccess } from '../byteSource.ts';
-import { tokenColumns } from '../rows.ts';
+import { dtypeBytes } from '../dtype.ts';
+import { type TokenColumn, tokenColumns } from '../rows.ts';
 
-export const storeFormat = 'msae-activation-store';
+export const storeFormat = 'msae-activation-store' as const;
 
 /** A larger index is refused: it would describe more than 100 TB. */
 const maxIndexBytes = 256 * 2 ** 20;
@@ -27,7 +28,7 @@ export type JsonValue =
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const positive = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-const json: v.GenericSchema<JsonValue> = v.union([
+const json: v.GenericSchema<unknown, JsonValue> = v.union([
   v.string(),
   v.number(),
   v.boolean(),
@@ -39,7 +40,7 @@ const json: v.GenericSchema<JsonValue> = v.union([
   ),
 ]);
 
-const shard = v.object({
+const shard: v.GenericSchema<unknown, ShardEntry> = v.object({
   // a plain name: nothing that leads out of the store's directory
   file: v.pipe(v.string(), v.regex(/^[\w-][\w.-]*$/, 'expected a plain file name')),
   rows: positive,
@@ -47,25 +48,44 @@ const shard = v.object({
   sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits')),
 });
 
-const schema = v.object({
+const schema: v.GenericSchema<unknown, StoreIndex> = v.object({
   format: v.literal(storeFormat),
   version: v.literal(1),
   width: positive,
   dtype: v.picklist(['F16', 'BF16', 'F32']),
   columns: v.array(v.picklist(tokenColumns)),
-  /** Rows under one checksum. */
   blockRows: positive,
   rows: count,
-  /** Whether the writer was closed: false while it writes and after it was killed. */
   complete: v.boolean(),
-  /** What the writer's caller said about its own place after the last row; null when nothing. */
   position: json,
   metadata: v.record(v.string(), v.string()),
   shards: v.array(shard),
 });
 
-export type StoreIndex = v.InferOutput<typeof schema>;
-export type ShardEntry = v.InferOutput<typeof shard>;
+export interface ShardEntry {
+  file: string;
+  rows: number;
+  bytes: number;
+  /** Of the shard's header and checksums. */
+  sha256: string;
+}
+
+export interface StoreIndex {
+  format: typeof storeFormat;
+  version: 1;
+  width: number;
+  dtype: 'F16' | 'BF16' | 'F32';
+  columns: TokenColumn[];
+  /** Rows under one checksum. */
+  blockRows: number;
+  rows: number;
+  /** Whether the writer was closed: false while it writes and after it was killed. */
+  complete: boolean;
+  /** What the writer's caller said about its own place after the last row; null when nothing. */
+  position: JsonValue;
+  metadata: Record<string, string>;
+  shards: ShardEntry[];
+}
 
 /** Reads and checks an index; one Error names the file and the field. */
 export async function readIndex(source: RandomAccess): Promise<StoreIndex> {
@@ -73,13 +93,15 @@ export async function readIndex(source: RandomAccess): Promise<StoreIndex> {
     throw new Error(`${source.name}: not a valid store index: ${what}`);
   };
   if (source.size > maxIndexBytes) fail(`it has ${source.size} bytes, more than ${maxIndexBytes}`);
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await source.read(0, source.size)));
-  } catch (cause) {
-    fail(cause instanceof Error ? cause.message : String(cause));
-  }
-  const result = v.safeParse(schema, value);
+  const parse = async (): Promise<v.SafeParseResult<typeof schema>> => {
+    try {
+      const text = new TextDecoder('utf-8', { fatal: true }).decode(await source.read(0, source.size));
+      return v.safeParse(schema, JSON.parse(text)); // deep nesting overflows the stack: caught as well
+    } catch (cause) {
+      return fail(cause instanceof Error ? cause.message : String(cause));
+    }
+  };
+  const result = await parse();
   if (!result.success) {
     const issue = result.issues[0];
     return fail(`${v.getDotPath(issue) ?? 'the root'}: ${issue.message}`);
@@ -87,6 +109,11 @@ export async function readIndex(source: RandomAccess): Promise<StoreIndex> {
   const index = result.output;
   const rows = index.shards.reduce((sum, entry) => sum + entry.rows, 0);
   if (rows !== index.rows) fail(`rows: it says ${index.rows}, but the shards' rows add up to ${rows}`);
+  const rowBytes = index.width * dtypeBytes[index.dtype] + 4 * index.columns.length;
+  for (const { file, rows: shardRows, bytes } of index.shards) {
+    if (shardRows * rowBytes > bytes)
+      fail(`shards: ${file}: ${shardRows} rows of ${rowBytes} bytes do not fit ${bytes} bytes`);
+  }
   if (new Set(index.shards.map((entry) => entry.file)).size !== index.shards.length) {
     fail('shards: a file is named twice');
   }

@@ -1,0 +1,178 @@
+/**
+ * Synthetic activations with the difficulties of real ones, after SynthSAEBench (Chanin et al., arXiv 2602.14687) at a
+ * size a CPU trains on: more features than dimensions, Zipf firing rates, trees of features whose siblings exclude one
+ * another, low-rank correlations between coins (a Gaussian copula), magnitudes of rectified normals.
+ */
+import { createRng, type Rng, type RngState } from '@msae/sampler';
+import { streamRng } from '../seed.ts';
+import { checkBatchSize, type SourcePosition } from '../source.ts';
+import { childrenOf, coinRates, growForest, zipfRates } from './forest.ts';
+import { normalQuantile } from './normalQuantile.ts';
+import { type LabelledSamples, type LabelledSource, multiplySparse } from './toyTree.ts';
+
+export interface SynthBenchOptions {
+  /** Default 256 (the benchmark: 16,384). */
+  nFeatures?: number;
+  /** Default 64 (768). */
+  dModel?: number;
+  seed?: number;
+  /** Exponent of the firing rates; default 0.5. */
+  zipfExponent?: number;
+  /** Rates of the rarest and the commonest feature; default [0.004, 0.4] ([0.0005, 0.4]). */
+  rates?: readonly [number, number];
+  /** Trees; default 8 (128). */
+  roots?: number;
+  /** Default 4. */
+  branching?: number;
+  /** Levels below the roots; default 2 (3). */
+  depth?: number;
+  /** Whether at most one child of a feature fires at a time; default true. */
+  exclusiveChildren?: boolean;
+  /** Shared factors behind the coins; default 8 (25). 0 for independent ones. */
+  correlationRank?: number;
+  /** Spread of each loading; default 0.1. */
+  correlationScale?: number;
+  /** Mean magnitude of the first and the last feature, linear between; default [5, 4]. */
+  magnitudes?: readonly [number, number];
+  /** Mean and spread of the folded normal each feature's own magnitude spread is drawn from; default [0.5, 0.5]. */
+  magnitudeSpread?: readonly [number, number];
+}
+
+export interface SynthBench extends LabelledSource {
+  /** [nFeatures] the rate each feature is meant to fire at; siblings that would outdo their parent together come lower */
+  readonly rates: Float64Array;
+}
+
+/**
+ * Makes the data, an endless source.
+ *
+ * @throws when an option is out of its range
+ */
+export function synthBench(options: SynthBenchOptions = {}): SynthBench {
+  const {
+    nFeatures = 256,
+    dModel = 64,
+    seed = 0,
+    zipfExponent = 0.5,
+    rates: [least, most] = [0.004, 0.4],
+  } = options;
+  const { roots = 8, branching = 4, depth = 2, exclusiveChildren = true } = options;
+  const { correlationRank = 8, correlationScale = 0.1 } = options;
+  const { magnitudes: [first, last] = [5, 4], magnitudeSpread = [0.5, 0.5] } = options;
+  checkCount('nFeatures', nFeatures, 1);
+  checkCount('dModel', dModel, 1);
+  for (const [name, value] of Object.entries({ roots, branching, depth, correlationRank }))
+    checkCount(name, value, 0);
+  if (!(least > 0 && most >= least && most < 1)) {
+    throw new Error(`rates: expected 0 < least <= most < 1, got [${least}, ${most}]`);
+  }
+  const parentOf = growForest({ nFeatures, roots, branching, depth });
+  const rates = zipfRates(nFeatures, zipfExponent, least, most);
+  const make = streamRng(seed, 1);
+  const features = unitVectors(nFeatures, dModel, make);
+  const coins = correlatedCoins(coinRates(rates, parentOf, exclusiveChildren), {
+    rank: correlationRank,
+    scale: correlationScale,
+    rng: make,
+  });
+  const means = rates.map((_, i) => first + ((last - first) * i) / Math.max(1, nFeatures - 1));
+  const spreads = rates.map(() => Math.abs(magnitudeSpread[0] + magnitudeSpread[1] * make.normal()));
+  const children = childrenOf(parentOf);
+  const tops = parentOf.flatMap((parent, feature) => (parent < 0 ? [feature] : []));
+  let rng = streamRng(seed, 2);
+
+  /** Draws the firing features of one row. */
+  const drawRow = (row: Float32Array): void => {
+    const fires = coins.next(rng);
+    const walk = (feature: number): void => {
+      row[feature] = Math.max(0, means[feature]! + spreads[feature]! * rng.normal());
+      const chosen = children[feature]!.filter((child) => fires(child));
+      if (exclusiveChildren && chosen.length > 1) walk(chosen[rng.int(chosen.length)]!);
+      else for (const child of chosen) walk(child);
+    };
+    for (const top of tops) if (fires(top)) walk(top);
+  };
+
+  const sample = (rows: number): LabelledSamples => {
+    checkBatchSize(rows);
+    const activations = new Float32Array(rows * nFeatures);
+    const x = new Float32Array(rows * dModel);
+    for (let row = 0; row < rows; row++)
+      drawRow(activations.subarray(row * nFeatures, (row + 1) * nFeatures));
+    multiplySparse(activations, features, x, { rows, nFeatures, dModel });
+    return { x, activations, rows };
+  };
+
+  return {
+    width: dModel,
+    nFeatures,
+    features,
+    parentOf,
+    rates,
+    sample,
+    async *batches({ batchSize, signal }) {
+      checkBatchSize(batchSize);
+      for (;;) {
+        signal?.throwIfAborted();
+        yield { data: sample(batchSize).x, rows: batchSize, width: dModel };
+      }
+    },
+    position: () => ({ kind: 'synth-bench', rng: rng.state() }),
+    seek(position: SourcePosition) {
+      if (position.kind !== 'synth-bench') {
+        throw new Error(
+          `synth bench: the position is of kind ${String(position.kind)}, expected synth-bench`,
+        );
+      }
+      rng = createRng(position.rng as unknown as RngState);
+    },
+  };
+}
+
+/** Rows of length 1 in random directions. [nFeatures, dModel] */
+function unitVectors(nFeatures: number, dModel: number, rng: Rng): Float32Array {
+  const out = new Float32Array(nFeatures * dModel);
+  for (let f = 0; f < nFeatures; f++) {
+    const row = Float64Array.from({ length: dModel }, () => rng.normal());
+    const norm = Math.hypot(...row);
+    for (let k = 0; k < dModel; k++) out[f * dModel + k] = row[k]! / norm;
+  }
+  return out;
+}
+
+/**
+ * Coins that fall together: feature i fires when loadings_i · shared + own_i exceeds the quantile of its rate, where
+ * the sum has variance 1. Own noise is drawn when a coin is looked at, so unlooked-at coins cost nothing.
+ */
+function correlatedCoins(
+  rates: Float64Array,
+  { rank, scale, rng }: { rank: number; scale: number; rng: Rng },
+): { next(rng: Rng): (feature: number) => boolean } {
+  const loadings = Float64Array.from({ length: rates.length * rank }, () => scale * rng.normal());
+  const own = new Float64Array(rates.length);
+  for (let i = 0; i < rates.length; i++) {
+    const row = loadings.subarray(i * rank, (i + 1) * rank);
+    const shared = row.reduce((sum, value) => sum + value * value, 0);
+    const shrink = shared > 0.9 ? Math.sqrt(0.9 / shared) : 1; // leave a tenth of the variance to the feature itself
+    for (let k = 0; k < rank; k++) row[k]! *= shrink;
+    own[i] = Math.sqrt(1 - shared * shrink * shrink);
+  }
+  const thresholds = rates.map((rate) => normalQuantile(1 - rate));
+  const shared = new Float64Array(rank);
+  return {
+    next(draw) {
+      for (let k = 0; k < rank; k++) shared[k] = draw.normal();
+      return (feature) => {
+        let z = own[feature]! * draw.normal();
+        for (let k = 0; k < rank; k++) z += loadings[feature * rank + k]! * shared[k]!;
+        return z > thresholds[feature]!;
+      };
+    },
+  };
+}
+
+function checkCount(name: string, value: number, least: number): void {
+  if (!Number.isSafeInteger(value) || value < least) {
+    throw new Error(`${name}: expected a whole number >= ${least}, got ${value}`);
+  }
+}
