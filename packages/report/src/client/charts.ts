@@ -2,7 +2,7 @@
 import * as Plot from '@observablehq/plot';
 import type { PageData } from '../pageData.ts';
 import { el } from './dom.ts';
-import { number } from './format.ts';
+import { number, percent } from './format.ts';
 import { runColor, swatch } from './overview.ts';
 
 type Row = { run: string; color: string; x: number; y: number | null };
@@ -133,22 +133,21 @@ function densityChart({ runs }: PageData): ChartKind {
       Plot.plot({
         ...BASE,
         width,
-        x: { type: 'log', domain: [lowest, 1], label: 'share of tokens', tickFormat: '.0%', ticks: 4 },
+        x: { type: 'log', domain: [lowest, 1], label: 'share of tokens', tickFormat: percent, ticks: 4 },
         y: { grid: true, label: null },
         color: { type: 'identity' },
         marks: [
           Plot.rectY(used, {
             x1: 'from',
             x2: 'to',
-            y: 'count',
-            z: 'run',
+            // From 0, not stacked: runs lie over each other.
+            y1: 0,
+            y2: 'count',
             fill: 'color',
             fillOpacity: runs.length > 1 ? 0.35 : 0.7,
             stroke: 'color',
             inset: 0.5,
-            // Runs lie over each other, they are not stacked.
-            offset: null,
-          } as Plot.RectYOptions),
+          }),
           Plot.ruleY([0]),
           Plot.tip(
             used,

@@ -105,7 +105,7 @@ function family(store: Store, model: RunModel, latent: number): HTMLElement[] {
             link(
               member,
               depth > 0
-                ? `${percent(hierarchy.conditional[member]!)} · lift ${number(hierarchy.lift[member]!)}`
+                ? `${percent(hierarchy.conditional[member]!)} · lift ${hierarchy.lift[member]!.toFixed(1)}`
                 : '',
             ),
           ),

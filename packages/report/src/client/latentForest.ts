@@ -1,4 +1,4 @@
-/** The forest of latents as nested disclosure elements: from general to specific, opened level by level. */
+/** The forest of latents as nested lists: from general to specific, opened level by level. */
 import { el } from './dom.ts';
 import { percent } from './format.ts';
 import { matching } from './latentOrder.ts';
@@ -97,22 +97,24 @@ function node(store: Store, model: RunModel, latent: number, shown: Set<number> 
       percent(hierarchy.conditional[latent]!),
     );
   if (children.length === 0) return el('li', { class: 'leaf' }, name, edge);
-  const below = el('ul', {});
-  const details = el(
-    'details',
+  const below = el('ul', { hidden: true });
+  const toggle = el(
+    'button',
     {
-      ontoggle: () => {
-        if (below.childElementCount === 0)
-          below.append(...children.map((child) => node(store, model, child, shown)));
-      },
+      type: 'button',
+      class: 'toggle',
+      'aria-label': `${hierarchy.descendants[latent]} latents below latent ${latent}`,
+      onclick: () => open(below.hidden !== false),
     },
-    el(
-      'summary',
-      { 'aria-label': `Latent ${latent}, ${hierarchy.descendants[latent]} below` },
-      String(hierarchy.descendants[latent]),
-    ),
-    below,
+    String(hierarchy.descendants[latent]),
   );
-  if (shown) details.open = true;
-  return el('li', {}, name, edge, details);
+  const open = (wide: boolean) => {
+    if (wide && below.childElementCount === 0) {
+      below.append(...children.map((child) => node(store, model, child, shown)));
+    }
+    below.hidden = !wide;
+    toggle.setAttribute('aria-expanded', String(wide));
+  };
+  open(shown !== null);
+  return el('li', {}, name, edge, toggle, below);
 }

@@ -60,6 +60,8 @@ export function latentList(store: Store, modelOf: (run: number) => RunModel): HT
   };
 
   const drawRows = () => {
+    // The head stays over the columns whatever room the scroll bar takes.
+    head.style.marginRight = `${scroller.offsetWidth - scroller.clientWidth}px`;
     const model = modelOf(store.choice.run);
     const first = Math.max(0, Math.floor(scroller.scrollTop / ROW) - SPARE);
     const last = Math.min(

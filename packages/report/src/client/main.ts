@@ -21,10 +21,6 @@ const store = createStore({
   descending: false,
   ...choiceFromHash(location.hash, sizes),
 });
-store.subscribe((now, before) => {
-  if (now.latent !== before.latent || now.run !== before.run)
-    history.replaceState(null, '', hashFromChoice(now));
-});
 addEventListener('hashchange', () => store.set(choiceFromHash(location.hash, sizes)));
 
 document.getElementById('theme')!.addEventListener('click', () => {
@@ -47,8 +43,14 @@ document
     charts(data),
     explorer(data, store, modelOf),
   );
-document.documentElement.dataset.ready = 'true';
 if (store.choice.latent !== null) document.getElementById('latents')!.scrollIntoView();
+// Where the latent has a pane of its own beside the list, it need not start empty.
+else if (matchMedia('(min-width: 861px)').matches) store.set({ latent: 0 });
+store.subscribe((now, before) => {
+  if (now.latent !== before.latent || now.run !== before.run)
+    history.replaceState(null, '', hashFromChoice(now));
+});
+document.documentElement.dataset.ready = 'true';
 
 /** Scrolls without touching the address, which belongs to the chosen latent. */
 function jump(id: string, view?: 'list' | 'forest'): (event: Event) => void {

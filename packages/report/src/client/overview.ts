@@ -9,9 +9,7 @@ export function overview(data: PageData): HTMLElement {
     { id: 'overview', 'aria-labelledby': 'overview-title' },
     el('h2', { id: 'overview-title' }, 'Overview'),
     data.notes.length > 0 && el('ul', { class: 'notes' }, ...data.notes.map((note) => el('li', {}, note))),
-    metricTable(data),
-    facts(data),
-    ...data.tables.map(table),
+    el('div', { class: 'beside' }, metricTable(data), el('div', {}, ...data.tables.map(table), facts(data))),
   );
 }
 
