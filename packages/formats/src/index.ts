@@ -9,6 +9,13 @@ export type { FormatName, Prefixed, TrainingRecord } from './checkpoint.ts';
 export { type Folder, filesFolder, memoryFolder } from './folder.ts';
 export { type FormatError, isFormatError } from './formatError.ts';
 export type { HubLocation } from './hubFolder.ts';
+export {
+  type InspectSaeOptions,
+  inspectSae,
+  type SaeInspection,
+  type Spread,
+  type TensorSummary,
+} from './inspectSae.ts';
 export { type LoadSaeOptions, loadSae } from './loadSae.ts';
 export type { MsaeConfig } from './msae.ts';
 export type { SaePlace } from './place.ts';

@@ -113,20 +113,39 @@ export async function readNumbers(tensor: StoredTensor, options: ReadTensorOptio
   return Array.from(typedView(bytes, tensor.dtype), Number);
 }
 
-/** Row pieces of a matrix [r, c] (or of its transpose) as float32, for statistics that need no whole matrix. */
-export async function* tensorRows(
+/**
+ * The sums of squares of a matrix's rows [r] (or, with `transpose`, of the rows of its transpose) and the number of its
+ * values that are not finite, read piece by piece: no whole matrix is ever in memory unless its strides are odd.
+ */
+export async function rowSquares(
   tensor: StoredTensor,
   options: ReadTensorOptions = {},
-): AsyncGenerator<{ begin: number; columns: number; values: Float32Array }> {
+): Promise<{ squares: Float64Array; notFinite: number }> {
   checkTensor(tensor);
-  const [rows, columns, transposed] = plan(tensor, options.transpose ?? false);
-  if (rows < 0 || transposed) {
-    const values = await readTensor(tensor, options);
-    const [r = 1, c = 1] = tensor.shape;
-    yield { begin: 0, columns: options.transpose ? r : c, values };
-    return;
+  let [rows, columns, transposed] = plan(tensor, options.transpose ?? false);
+  let parts:
+    | AsyncIterable<{ begin: number; values: Float32Array }>
+    | { begin: number; values: Float32Array }[];
+  if (rows < 0) {
+    parts = [{ begin: 0, values: await gather(tensor, options) }];
+    [rows, columns] = options.transpose
+      ? [tensor.shape[1]!, tensor.shape[0]!]
+      : [tensor.shape[0]!, tensor.shape[1]!];
+    transposed = false;
+  } else {
+    parts = pieces(tensor, rows, columns, options.signal);
   }
-  for await (const piece of pieces(tensor, rows, columns, options.signal)) yield { ...piece, columns };
+  const squares = new Float64Array(transposed ? columns : rows);
+  let notFinite = 0;
+  for await (const { begin, values } of parts) {
+    for (let i = 0; i < values.length; i++) {
+      const value = values[i]!;
+      if (!Number.isFinite(value)) notFinite++;
+      const index = transposed ? i % columns : begin + Math.floor(i / columns);
+      squares[index]! += value * value;
+    }
+  }
+  return { squares, notFinite };
 }
 
 /** The tensors of an open safetensors file. */

@@ -256,8 +256,8 @@ function readPrefixes(cfg: Fields, metadata: Fields, n: number): Prefixed | unde
 
 function readTraining(metadata: Fields): TrainingRecord | undefined {
   const own = ownTraining(ownFields(metadata));
-  if (own) return own;
-  if (!metadata.has('training_architecture')) return undefined;
+  if (!metadata.has('training_architecture')) return own;
   const architecture = metadata.string('training_architecture');
-  return { architecture, details: metadata.object('training_architecture_details') };
+  const details = metadata.object('training_architecture_details');
+  return { architecture, details: { ...details, ...own?.details } };
 }
