@@ -9,7 +9,11 @@ const encoder = await createTensorflowEncoder({ threads });
 
 /** 64-byte aligned, as tensors in wasm memory are made: libtensorflow then reads them in place. */
 function noise(length: number): Float32Array {
-  const values = new Float32Array(new WebAssembly.Memory({ initial: Math.ceil((length * 4) / 65536) }).buffer, 0, length);
+  const values = new Float32Array(
+    new WebAssembly.Memory({ initial: Math.ceil((length * 4) / 65536) }).buffer,
+    0,
+    length,
+  );
   for (let i = 0; i < length; i++) values[i] = Math.random() - 0.5;
   return values;
 }

@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import type { BackendDescription } from '@msae/core';
 import { registerWebGpu, releaseWebGpu, type WebGpuOptions } from '@msae/web/device';
 import { findPackage } from './findPackage.ts';
-import { findSwiftShader, hasVulkanLoader, useSwiftShader } from './swiftShader.ts';
+import { driverIsChosen, findSwiftShader, hasVulkanLoader, useSwiftShader } from './swiftShader.ts';
 
 interface Dawn {
   create(flags: string[]): GPU;
@@ -58,11 +58,10 @@ async function importDawn(): Promise<Dawn> {
 /** Makes `navigator.gpu`, which tfjs reads, and turns to SwiftShader when the machine has no driver of its own. */
 async function openGpu(dawn: Dawn, options: WebGpuOptions): Promise<GPU> {
   process.env['XDG_RUNTIME_DIR'] ??= '/tmp'; // Vulkan loaders complain on stderr without it
-  const chosen = process.env['VK_ICD_FILENAMES'] ?? process.env['VK_DRIVER_FILES'];
-  const software = options.allowFallback && !chosen ? findSwiftShader() : undefined;
+  const software = options.allowFallback ? findSwiftShader() : undefined;
   if (hasVulkanLoader()) {
     const gpu = setNavigatorGpu(dawn.create([]));
-    if (!software || (await gpu.requestAdapter())) return gpu;
+    if (!software || driverIsChosen() || (await gpu.requestAdapter())) return gpu;
   } else if (!software) {
     throw new Error(
       'webgpu: this machine has no Vulkan loader (libvulkan.so.1); install libvulkan1 and the driver of the GPU.',

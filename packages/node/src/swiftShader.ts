@@ -25,9 +25,17 @@ export function findSwiftShader(): string | undefined {
   return [...FOLDERS, ...playwrightFolders()].find((folder) => existsSync(join(folder, MANIFEST)));
 }
 
-/** Points the Vulkan loader at the SwiftShader in `folder`, and brings Chromium's own loader where there is none. */
+/** True if the environment already names the Vulkan driver to use. */
+export function driverIsChosen(): boolean {
+  return Boolean(process.env['VK_ICD_FILENAMES'] || process.env['VK_DRIVER_FILES']);
+}
+
+/**
+ * Points the Vulkan loader at the SwiftShader in `folder` unless the environment names a driver, and brings Chromium's own
+ * loader where the system has none.
+ */
 export function useSwiftShader(folder: string): void {
-  process.env['VK_ICD_FILENAMES'] = join(folder, MANIFEST);
+  if (!driverIsChosen()) process.env['VK_ICD_FILENAMES'] = join(folder, MANIFEST);
   if (!hasVulkanLoader()) preload(join(folder, LOADER));
 }
 

@@ -1,6 +1,6 @@
 /** One call that makes the best backend of this machine current, or exactly the one asked for. */
 import type { BackendDescription } from '@msae/core';
-import { setBackend } from '@tensorflow/tfjs-core';
+import { backend, setBackend } from '@tensorflow/tfjs-core';
 import { releaseDawn, useDawn } from './dawnBackend.ts';
 import { ownKernels } from './ownKernels.ts';
 import { useTensorflow } from './tensorflowBackend.ts';
@@ -32,15 +32,15 @@ export interface NodeOptions {
  * @throws when a backend asked for by name is not usable: why, and how to get it.
  */
 export async function useNode(options: NodeOptions = {}): Promise<BackendDescription> {
-  const { backend = 'auto', threads, onSkip } = options;
+  const { backend: wanted = 'auto', threads, onSkip } = options;
   if (threads !== undefined && (!Number.isInteger(threads) || threads < 1)) {
     throw new RangeError(`threads: a whole number of at least 1 was expected, got ${threads}.`);
   }
-  if (backend !== 'auto') {
-    if (!BACKENDS.includes(backend)) {
-      throw new RangeError(`backend: '${String(backend)}' is not one of auto, ${BACKENDS.join(', ')}.`);
+  if (wanted !== 'auto') {
+    if (!BACKENDS.includes(wanted)) {
+      throw new RangeError(`backend: '${String(wanted)}' is not one of auto, ${BACKENDS.join(', ')}.`);
     }
-    return start(backend, options, true);
+    return start(wanted, options, true);
   }
   for (const name of BACKENDS) {
     try {
@@ -83,6 +83,7 @@ async function start(name: BackendName, options: NodeOptions, named: boolean): P
 async function useCpu(): Promise<BackendDescription> {
   await import('@tensorflow/tfjs-backend-cpu');
   await setBackend('cpu');
+  (backend() as { firstUse?: boolean }).firstUse = false; // its advice to install tfjs-node goes to the console
   return {
     name: 'cpu',
     device: 'JavaScript',

@@ -119,7 +119,11 @@ async function unpack(
     const end = start + entry.compressedSize - 1;
     const source = createReadStream(wheel.path, { start, end, highWaterMark: 2 ** 20 });
     const stages = entry.method === 0 ? [source, check, sink] : [source, createInflateRaw(), check, sink];
-    await pipeline(stages, signal ? { signal } : {});
+    await pipeline(stages, signal ? { signal } : {}).catch((error: NodeJS.ErrnoException) => {
+      if (error.code?.startsWith('Z_'))
+        throw damaged(wheel.path, `${entry.name} cannot be unpacked (${error.message})`);
+      throw error;
+    });
   }
   if (size !== entry.size) throw damaged(wheel.path, `${entry.name} has ${size} of ${entry.size} bytes`);
   const expected = wheel.hashes.get(entry.name);

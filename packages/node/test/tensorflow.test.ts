@@ -1,0 +1,145 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { createSae, matryoshkaStep, sparseStep, topK } from '@msae/core';
+import {
+  conformanceChecks,
+  goldenTolerance,
+  parseGolden,
+  runGoldenCase,
+  sparseConformanceChecks,
+} from '@msae/core/testing';
+import { createRng } from '@msae/sampler';
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { createTensorflowEncoder, findNativeBuild, type TensorflowEncoder, useNode } from '../src/index.ts';
+
+const build = findNativeBuild('cpu');
+if (!build) it.skip('no libtensorflow here: npm test -- --native builds it', () => {});
+
+describe.skipIf(!build)('tensorflow', () => {
+  beforeAll(async () => {
+    await useNode({ backend: 'tensorflow', threads: 2 });
+  });
+
+  it('shares the engine of this process', async () => {
+    expect(tf.getBackend()).toBe('tensorflow');
+    const description = await useNode({ backend: 'tensorflow' });
+    expect(description).toMatchObject({ name: 'tensorflow', threads: 2, precision: 'float32' });
+    const x = tf.tensor1d([1, 2, 3]);
+    await useNode({ backend: 'cpu' });
+    const y = tf.add(x, 1); // a tensor of one backend is moved to the other: one engine
+    expect(Array.from(y.dataSync())).toEqual([2, 3, 4]);
+    tf.dispose([x, y]);
+    await useNode({ backend: 'tensorflow' });
+  });
+
+  it('cannot change the number of threads afterwards', async () => {
+    await expect(useNode({ backend: 'tensorflow', threads: 1 })).rejects.toThrow(
+      /already runs with 2 in this process/,
+    );
+  });
+
+  for (const check of [...conformanceChecks(), ...sparseConformanceChecks()]) it(check.name, check.run);
+
+  const golden = new URL('../../core/test/fixtures/matryoshka-loss.json', import.meta.url);
+  for (const [path, step] of [
+    ['dense', matryoshkaStep],
+    ['sparse', sparseStep],
+  ] as const) {
+    for (const example of parseGolden(JSON.parse(readFileSync(golden, 'utf8')), fileURLToPath(golden))) {
+      if (path === 'sparse' && example.activation === 'identity') continue;
+      it(`golden, ${path}: ${example.name}`, async () => {
+        const { worst, leaked } = await runGoldenCase(example, (sae, x, options) => step(sae, x, options));
+        expect(worst).toBeLessThanOrEqual(goldenTolerance('tensorflow'));
+        expect(leaked).toBe(0);
+      });
+    }
+  }
+});
+
+describe.skipIf(!build)('the encoder for other backends', () => {
+  let encoder: TensorflowEncoder;
+  beforeAll(async () => {
+    await useNode({ backend: 'cpu' });
+    encoder = await createTensorflowEncoder();
+  });
+
+  it('leaves the current backend current', () => expect(tf.getBackend()).toBe('cpu'));
+
+  for (const [rows, dModel, nLatents, k, bias] of [
+    [5, 3, 7, 2, 0],
+    [1, 1, 1, 1, 0],
+    [9, 6, 16, 16, 0],
+    [33, 20, 1024, 8, 0], // grouped
+    [17, 12, 2048, 4, -2], // grouped, short rows
+    [4, 5, 512, 3, -100], // nothing active
+  ] as const) {
+    it(`top ${k} of ${rows}×${nLatents}, bias ${bias}`, () => {
+      const rng = createRng(3);
+      const noise = (length: number, shift = 0) => Float32Array.from({ length }, () => rng.normal() + shift);
+      const [x, W_enc, b_enc] = [noise(rows * dModel), noise(dModel * nLatents), noise(nLatents, bias)];
+      const options = { x, rows, dModel, W_enc, b_enc, nLatents };
+      const { indices, values, counts } = encoder.encodeTopK({ ...options, k });
+      const all = encoder.matmulBias(options);
+      for (let row = 0; row < rows; row++) {
+        const exact = Array.from({ length: nLatents }, (_, n) => {
+          let sum = b_enc[n]!;
+          for (let j = 0; j < dModel; j++) sum += x[row * dModel + j]! * W_enc[j * nLatents + n]!;
+          return sum;
+        });
+        exact.forEach((value, n) => expect(Math.abs(all[row * nLatents + n]! - value)).toBeLessThan(1e-3));
+        const top = exact
+          .map((value, latent) => ({ value, latent }))
+          .filter(({ value }) => value > 0)
+          .sort((a, b) => b.value - a.value)
+          .slice(0, k)
+          .sort((a, b) => a.latent - b.latent);
+        expect(counts[row]).toBe(top.length);
+        const padding = Array<number>(k - top.length).fill(nLatents);
+        expect(Array.from(indices.slice(row * k, row * k + k))).toEqual([
+          ...top.map((t) => t.latent),
+          ...padding,
+        ]);
+        top.forEach(({ value }, j) => expect(values[row * k + j]).toBeCloseTo(value, 3));
+        expect(values.slice(row * k + top.length, row * k + k).every((value) => value === 0)).toBe(true);
+      }
+    });
+  }
+
+  it('agrees with an SAE of msae, from shared memory too', async () => {
+    const sae = createSae({ dModel: 16, nLatents: 64, activation: topK(4), seed: 1 });
+    const x = tf.randomNormal([8, 16], 0, 1, 'float32', 7);
+    const shared = (values: Float32Array) => {
+      const copy = new Float32Array(new SharedArrayBuffer(values.byteLength));
+      copy.set(values);
+      return copy;
+    };
+    const { metrics } = sparseStep(sae, x as tf.Tensor2D, { prefixes: { lengths: [64], weights: [1] } });
+    const { counts } = encoder.encodeTopK({
+      x: shared((await x.data()) as Float32Array),
+      rows: 8,
+      dModel: 16,
+      W_enc: shared((await sae.params.W_enc.data()) as Float32Array),
+      b_enc: shared((await sae.params.b_enc.data()) as Float32Array),
+      nLatents: 64,
+      k: 4,
+    });
+    const meanL0 = counts.reduce((sum, count) => sum + count, 0) / 8;
+    expect((await metrics.data())[1]).toBeCloseTo(meanL0, 5);
+  });
+
+  it('checks its arguments', () => {
+    const options = {
+      x: new Float32Array(4),
+      rows: 2,
+      dModel: 2,
+      W_enc: new Float32Array(6),
+      b_enc: new Float32Array(3),
+      nLatents: 3,
+    };
+    expect(() => encoder.encodeTopK({ ...options, k: 4 })).toThrow('from 1 to nLatents = 3');
+    expect(() => encoder.encodeTopK({ ...options, rows: 3, k: 1 })).toThrow(
+      'x: 6 values were expected, got 4',
+    );
+  });
+});
