@@ -4,6 +4,7 @@
  * multiplies with stale values after an in-place update.
  */
 import {
+  getKernel,
   type KernelFunc,
   registerKernel,
   type TensorInfo,
@@ -63,11 +64,9 @@ export function multiply(runtime: Runtime, p: Product): void {
 type RuntimeOf = (backend: unknown) => Runtime;
 
 /** Replaces BatchMatMul, _FusedMatMul and the transposition of matrices on the wasm backend. */
-export function registerMatMul(
-  runtimeOf: RuntimeOf,
-  stockTranspose: KernelFunc,
-  stockFused: KernelFunc,
-): void {
+export function registerMatMul(runtimeOf: RuntimeOf): void {
+  const { kernelFunc: stockTranspose } = getKernel('Transpose', 'wasm');
+  const { kernelFunc: stockFused } = getKernel('_FusedMatMul', 'wasm');
   replace('BatchMatMul', ({ inputs, attrs, backend }) => {
     const { transposeA, transposeB } = attrs as unknown as { transposeA: boolean; transposeB: boolean };
     return product(runtimeOf(backend), inputs.a!, inputs.b!, transposeA, transposeB, undefined, false);
@@ -117,9 +116,11 @@ interface Fused {
   activation: string;
 }
 
+/** Other kernels call the stock one behind our back: its set-up stays. */
 function replace(kernelName: string, kernelFunc: KernelFunc): void {
+  const { setupFunc } = getKernel(kernelName, 'wasm');
   unregisterKernel(kernelName, 'wasm');
-  registerKernel({ kernelName, backendName: 'wasm', kernelFunc });
+  registerKernel({ kernelName, backendName: 'wasm', kernelFunc, ...(setupFunc && { setupFunc }) });
 }
 
 function product(
