@@ -1,6 +1,7 @@
 """Trains the example language model on the Brown corpus. About 25 minutes on 2 cores; one seed, one result.
 
-    python tools/brown-lm/train.py --out build/brown-lm     (PyTorch >= 2.4, tokenizers, numpy, a C++ compiler)
+    python tools/brown-lm/train.py --out build/brown-lm --stop-at 4250
+    (PyTorch >= 2.4, tokenizers, numpy, a C++ compiler; 4,250 steps are the released model)
 
 Writes tokenizer.json, model.pt (weights and configuration) and log.jsonl. export.py makes the ONNX file of it.
 """
@@ -70,6 +71,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=default_folder())
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=5500)
+    parser.add_argument("--stop-at", type=int, help="end after this step of the schedule; the released model: 4250")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--weight-decay", type=float, default=0.1)
@@ -103,7 +105,8 @@ def main() -> None:
     compiled = torch.compile(loss_of)
     batches = epochs(stream, config.context, args.batch, torch.Generator().manual_seed(args.seed))
     started, log = time.time(), (args.out / "log.jsonl").open("w")
-    for step in range(args.steps):
+    stop = args.stop_at or args.steps
+    for step in range(stop):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, args.steps, args.lr, warm_up=200)
         loss = compiled(next(batches))
@@ -114,7 +117,7 @@ def main() -> None:
         with torch.no_grad():
             rate = 1 - min(args.ema, (step + 1) / (step + 10))
             torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), rate)
-        if (step + 1) % args.eval_every == 0 or step + 1 == args.steps:
+        if (step + 1) % args.eval_every == 0 or step + 1 == stop:
             entry = {"step": step + 1, "train": round(loss.item(), 4), "heldOut": round(evaluate(model, windows), 4)}
             entry |= {"heldOutAveraged": round(evaluate(averaged, windows), 4), "seconds": round(time.time() - started)}
             print(json.dumps(entry), flush=True)

@@ -145,7 +145,7 @@ export async function evaluateSplice(
       const measure = async (name: string, replacement: Float32Array) => {
         if (replacement.length !== x.length) {
           throw new Error(
-            `reconstruction ${name}: ${replacement.length} values for ${rows.length} rows of ${width}; expected ${x.length}`,
+            `reconstruction ${name.replace(/^= /, '')}: ${replacement.length} values for ${rows.length} rows of ${width}; expected ${x.length}`,
           );
         }
         const values = withRows(float32Of(clean.tap, tap), rows, replacement, width);

@@ -6,5 +6,6 @@ export const commands: Record<string, () => Promise<CommandDef>> = {
   convert: async () => (await import('./convert.ts')).default,
   inspect: async () => (await import('./inspect.ts')).default,
   doctor: async () => (await import('./doctor.ts')).default,
+  bench: async () => (await import('./bench.ts')).default,
   'setup-native': async () => (await import('./setup-native.ts')).default,
 };

@@ -12,3 +12,5 @@ export {
 export { downloadModel, type HubOptions } from './hub.ts';
 export { loadOnnxRuntime } from './onnxRuntime.ts';
 export { type OpenedModel, type OpenModelFileOptions, openModelFile } from './openModelFile.ts';
+export { storeFolders } from './storeFolders.ts';
+export { readTextFiles, type TextFiles } from './textFiles.ts';
