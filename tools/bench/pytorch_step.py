@@ -26,6 +26,7 @@ def main():
     p.add_argument("--k", type=int, default=32)
     p.add_argument("--prefixes", default="10")
     p.add_argument("--activation", choices=["topk", "relu"], default="topk")
+    p.add_argument("--l0", type=float, default=40.0, help="relu: expected active latents a row")
     p.add_argument("--threads", type=int, default=os.cpu_count())
     p.add_argument("--steps", type=int, default=7)
     p.add_argument("--json", action="store_true")
@@ -38,7 +39,8 @@ def main():
     d, n, batch = a.d, a.n, a.batch
     lengths = list(range(1, n + 1)) if a.prefixes == "every" else prefix_lengths(n, int(a.prefixes))
     W_enc = torch.nn.Parameter(torch.randn(d, n) / d**0.5)
-    b_enc = torch.nn.Parameter(torch.zeros(n) - (2.9 if a.activation == "relu" else 0.0))
+    shift = float(torch.special.ndtri(torch.tensor(1 - min(a.l0, n / 2) / n))) if a.activation == "relu" else 0.0
+    b_enc = torch.nn.Parameter(torch.zeros(n) - shift)
     W_dec = torch.nn.Parameter(torch.nn.functional.normalize(torch.randn(n, d), dim=1))
     b_dec = torch.nn.Parameter(torch.zeros(d))
     params = [W_enc, b_enc, W_dec, b_dec]

@@ -12,4 +12,11 @@
  * @module
  */
 export { WasmMemoryError } from './memoryBudget.ts';
-export { resetWasmPeak, useWasm, type WasmMemory, type WasmOptions, wasmMemory } from './useWasm.ts';
+export {
+  profileWasm,
+  resetWasmPeak,
+  useWasm,
+  type WasmMemory,
+  type WasmOptions,
+  wasmMemory,
+} from './useWasm.ts';

@@ -21,6 +21,8 @@ export interface Runtime {
   floats(pointer: number, length: number): Float32Array;
   ints(pointer: number, length: number): Int32Array;
   doubles(pointer: number, length: number): Float64Array;
+  /** While set, adds the milliseconds of every job to its name. */
+  profile: Map<string, number> | undefined;
   dispose(): void;
 }
 
@@ -56,14 +58,19 @@ export async function createRuntime({ backend, memory, budget, threads }: Runtim
   const buffers = new Map<string, { pointer: number; bytes: number }>();
   let words = new Int32Array(memory.buffer);
 
-  return {
+  const runtime: Runtime = {
+    profile: undefined,
     backend,
     budget,
     threads: pool.threads,
     run(name, tasks, values) {
       if (words.length !== memory.buffer.byteLength / 4) words = new Int32Array(memory.buffer);
       for (let i = 0; i < values.length; i++) words[args / 4 + i] = values[i]!;
+      const { profile } = runtime;
+      if (profile === undefined) return pool.run(name, args, tasks);
+      const start = performance.now();
       pool.run(name, args, tasks);
+      profile.set(name, (profile.get(name) ?? 0) + performance.now() - start);
     },
     scratch(name, bytes) {
       const held = buffers.get(name);
@@ -82,6 +89,7 @@ export async function createRuntime({ backend, memory, budget, threads }: Runtim
     doubles: (pointer, length) => new Float64Array(memory.buffer, pointer, length),
     dispose: () => pool.dispose(),
   };
+  return runtime;
 }
 
 function decodeBase64(text: string): Uint8Array<ArrayBuffer> {

@@ -96,6 +96,17 @@ export function resetWasmPeak(): void {
   required().budget.resetPeak();
 }
 
+/** Measures the own kernels from now on; the function returned stops and gives milliseconds by kernel name. */
+export function profileWasm(): () => Record<string, number> {
+  const runtime = required();
+  const profile = new Map<string, number>();
+  runtime.profile = profile;
+  return () => {
+    runtime.profile = undefined;
+    return Object.fromEntries(profile);
+  };
+}
+
 function required(): Runtime {
   if (current === undefined) throw new Error('wasm: call useWasm() first');
   return current;

@@ -1,0 +1,106 @@
+import { BACKENDS, type BackendName, useNode } from '@msae/node';
+import { profileWasm, resetWasmPeak, wasmMemory } from '@msae/wasm';
+import { type CommandDef, defineCommand } from 'citty';
+import { type BenchOptions, benchSteps } from './benchStep.ts';
+
+const step = defineCommand({
+  meta: { name: 'step', description: 'Time whole training steps (gradients, clipping, Adam) on random data' },
+  args: {
+    d: { type: 'string', description: 'width of the activations', default: '512' },
+    n: { type: 'string', description: 'latents', default: '4096' },
+    batch: { type: 'string', description: 'rows a step', default: '1024' },
+    k: { type: 'string', description: 'active latents a row (topk, batchtopk)', default: '32' },
+    prefixes: { type: 'string', description: "prefixes a step: a count, or 'every'", default: '10' },
+    activation: { type: 'string', description: 'topk, batchtopk or relu', default: 'topk' },
+    l0: { type: 'string', description: 'relu: expected active latents a row', default: '40' },
+    path: { type: 'string', description: 'sparse or dense', default: 'sparse' },
+    backend: { type: 'string', description: `auto, ${BACKENDS.join(', ')}`, default: 'wasm' },
+    threads: { type: 'string', description: 'CPU threads' },
+    steps: { type: 'string', description: 'steps to measure, after two to warm up', default: '7' },
+    json: { type: 'boolean', description: 'write one JSON object to stdout' },
+  },
+  async run({ args }) {
+    const options: BenchOptions = {
+      d: count('d', args.d),
+      n: count('n', args.n),
+      batch: count('batch', args.batch),
+      k: count('k', args.k),
+      steps: count('steps', args.steps),
+      prefixes: args.prefixes,
+      l0: Number(args.l0),
+      activation: choice('activation', args.activation, ['topk', 'batchtopk', 'relu'] as const),
+      path: choice('path', args.path, ['sparse', 'dense'] as const),
+    };
+    const name = choice('backend', args.backend, ['auto', ...BACKENDS] as const);
+    const threads = args.threads === undefined ? undefined : count('threads', args.threads);
+    const backend = await useNode({ backend: name as 'auto' | BackendName, ...(threads && { threads }) });
+    const onWasm = backend.name === 'wasm';
+    let stop: (() => Record<string, number>) | undefined;
+    const times = await benchSteps(options, () => {
+      if (!onWasm) return;
+      resetWasmPeak();
+      stop = profileWasm();
+    });
+    const parts = partsOf(stop?.(), options.steps, times);
+    const peakResidentMiB = process.resourceUsage().maxRSS / 1024;
+    const result = {
+      ...options,
+      backend,
+      ...times,
+      parts,
+      peakResidentMiB,
+      ...(onWasm && { wasm: wasmMemory() }),
+    };
+    if (args.json) return void process.stdout.write(`${JSON.stringify(result)}\n`);
+    const lines = [
+      `${backend.name}, ${backend.device}; d=${options.d} N=${options.n} B=${options.batch} ${options.activation}, L0 ${times.l0.toFixed(1)}, prefixes ${options.prefixes}, ${options.path}`,
+      `${times.ms.toFixed(1)} ms/step   ${Math.round(times.tokensPerSecond).toLocaleString('en')} tokens/s   peak ${Math.round(peakResidentMiB)} MiB resident`,
+      ...Object.entries(parts).map(([part, ms]) => `  ${part.padEnd(10)} ${ms.toFixed(2)} ms`),
+    ];
+    process.stdout.write(`${lines.join('\n')}\n`);
+  },
+});
+
+const bench = defineCommand({
+  meta: { name: 'bench', description: 'Measure training steps on this machine' },
+  subCommands: { step: step as unknown as CommandDef },
+});
+
+export default bench as unknown as CommandDef;
+
+/** The jobs of @msae/wasm by part of a step. */
+const JOBS: Record<string, readonly string[]> = {
+  encode: ['packX', 'packB', 'encodeGroup', 'quantiseX', 'packQuantised'],
+  select: ['finishLists', 'batchCut', 'refine', 'rankLists'],
+  decode: ['zero', 'decodeSlice', 'finishValues', 'latentNorms', 'penaltyRows'],
+  gradients: ['transposeLists', 'latentGrads'],
+  adam: ['sumOfSquares', 'adam'],
+};
+
+function partsOf(
+  jobs: Record<string, number> | undefined,
+  steps: number,
+  times: { gradients: number; optimiser: number },
+): Record<string, number> {
+  if (jobs === undefined) return { gradients: times.gradients, adam: times.optimiser };
+  const parts: Record<string, number> = {};
+  for (const [part, names] of Object.entries(JOBS)) {
+    parts[part] = names.reduce((sum, name) => sum + (jobs[name] ?? 0), 0) / steps;
+  }
+  const known = Object.values(parts).reduce((sum, ms) => sum + ms, 0);
+  parts.other = Math.max(0, times.gradients + times.optimiser - known);
+  return parts;
+}
+
+function count(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new RangeError(`--${name}: a whole number of at least 1 was expected, got '${text}'`);
+  return value;
+}
+
+function choice<const T extends readonly string[]>(name: string, text: string, allowed: T): T[number] {
+  if (!allowed.includes(text))
+    throw new RangeError(`--${name}: one of ${allowed.join(', ')} was expected, got '${text}'`);
+  return text;
+}
