@@ -6,7 +6,7 @@
  * norms n. A gated SAE becomes a jumprelu one, which is exact because its two encoders share W_enc: with
  * r = exp(r_mag), relu(r·xW + b_mag)·[xW + b_gate > 0] = p·[p > max(b_mag − r·b_gate, 0)], p = r·xW + b_mag.
  */
-import { decode, encode, none, type Sae, type SaeConfig } from '@msae/core';
+import { decode, encode, maxTensorBytes, none, type Sae, type SaeConfig } from '@msae/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Checkpoint, FormatName, Prefixed, TrainingRecord, WeightRef } from './checkpoint.ts';
 import { formatError } from './formatError.ts';
@@ -38,6 +38,7 @@ type Params = Partial<Record<'W_enc' | 'b_enc' | 'W_dec' | 'b_dec' | 'threshold'
 
 /** Reads the weights. @throws a format error for values that are not finite. */
 export async function assemble(checkpoint: Checkpoint, signal?: AbortSignal): Promise<LoadedSae> {
+  checkFits(checkpoint);
   const params: Params = {};
   let skip: tf.Tensor2D | null = null;
   try {
@@ -95,6 +96,20 @@ async function fillParams(checkpoint: Checkpoint, params: Params, signal?: Abort
 
   const b_dec = weights.b_dec ? await read(checkpoint, weights.b_dec, signal) : new Float32Array(d);
   keep(params, 'b_dec', scale(b_dec, 1 / inputScale), [d]);
+}
+
+/** tfjs does not check: beyond a device's limit its results would be zeros. */
+function checkFits({ dModel, nLatents, file }: Checkpoint): void {
+  const limit = maxTensorBytes();
+  const bytes = 4 * dModel * nLatents;
+  if (limit === undefined || bytes <= limit) return;
+  throw formatError({
+    file,
+    field: 'size',
+    found: `matrices of ${bytes} bytes as float32`,
+    expected: `at most ${limit}, the largest buffer of the current device`,
+    hint: 'use another backend (wasm, tensorflow)',
+  });
 }
 
 /** z = (x − mean)·M, x = z·M⁻¹ + mean (SAELens `fold_activation_whitening`). */

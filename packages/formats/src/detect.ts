@@ -32,9 +32,7 @@ export async function readCheckpoint(folder: Folder, path?: string, hint = ''): 
   const paths = await folder.list();
   const has = async (name: string): Promise<boolean> => {
     if (paths) return paths.includes(name);
-    const source = await folder.open(name);
-    await source?.close?.();
-    return source !== undefined;
+    return (await folder.open(name)) !== undefined;
   };
   for (const [name] of marks) if (await has(name)) return readFile(folder, name, hint);
   return readUnmarked(folder, paths, hint);

@@ -128,12 +128,7 @@ export type JsonObject = Record<string, unknown>;
 /** A JSON file that must be an object; undefined when there is no such file. */
 export async function readJson(folder: Folder, path: string): Promise<JsonObject | undefined> {
   const source = await folder.open(path);
-  if (!source) return undefined;
-  try {
-    return await parseJson(source);
-  } finally {
-    await source.close?.();
-  }
+  return source && parseJson(source);
 }
 
 async function parseJson(source: RandomAccess): Promise<JsonObject> {

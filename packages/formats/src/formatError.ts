@@ -26,6 +26,13 @@ export function formatError(details: FormatErrorDetails): FormatError {
   return Object.assign(error, { msae: 'format-error', file, field } as const);
 }
 
+/** Gives an error of a lower layer (a parser, a file, a server) the tag of this package's errors; others pass. */
+export function tagError(error: unknown, file: string, field: string): unknown {
+  if (!(error instanceof Error) || isFormatError(error) || error.name === 'AbortError') return error;
+  const message = error.message.includes(file) ? error.message : `${file}: ${error.message}`;
+  return Object.assign(new Error(message, { cause: error }), { msae: 'format-error', file, field } as const);
+}
+
 /** Narrows by a tag, so it also works across two copies of this package. */
 export function isFormatError(error: unknown): error is FormatError {
   return error instanceof Error && (error as Partial<FormatError>).msae === 'format-error';

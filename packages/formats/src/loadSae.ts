@@ -42,6 +42,7 @@ export async function withCheckpoint<T>(
   const opened = await openPlace(place, http);
   try {
     const checkpoint = await readCheckpoint(opened.folder, opened.path, opened.hint);
+    checkK(checkpoint);
     return await use(inputScale === undefined ? checkpoint : scaled(checkpoint, inputScale));
   } finally {
     await opened.close();
@@ -67,4 +68,15 @@ function scaled(checkpoint: Checkpoint, inputScale: number): Checkpoint {
     preprocessing: { ...checkpoint.preprocessing, normalize: 'none' },
     warnings: checkpoint.warnings.filter((warning) => !warning.startsWith('normalisation not folded')),
   };
+}
+
+function checkK({ activation, nLatents, file }: Checkpoint): void {
+  if ('k' in activation && activation.k > nLatents) {
+    throw formatError({
+      file,
+      field: 'k',
+      found: `${activation.k}`,
+      expected: `at most the ${nLatents} latents there are`,
+    });
+  }
 }

@@ -116,11 +116,19 @@ class Machine {
     }
   }
   line(): string {
-    const end = this.#bytes.indexOf(0x0a, this.position);
-    if (end < 0) throw this.fail(`a line at byte ${this.position} without an end`, 'a line');
-    const text = this.text(end - this.position);
+    const at = this.position;
+    const length = this.rawLine().byteLength;
+    this.position = at;
+    const text = this.text(length);
     this.position++;
     return text;
+  }
+  rawLine(): Uint8Array {
+    const end = this.#bytes.indexOf(0x0a, this.position);
+    if (end < 0) throw this.fail(`a line at byte ${this.position} without an end`, 'a line');
+    const line = this.#bytes.subarray(this.position, end);
+    this.position = end + 1;
+    return line;
   }
 
   push(value: unknown): void {
@@ -238,6 +246,17 @@ function decimal(m: Machine, text: string): unknown {
 }
 
 const latin1 = (bytes: Uint8Array): string => Array.from(bytes, (code) => String.fromCharCode(code)).join('');
+
+/** Python's raw-unicode-escape: Latin-1 with \uXXXX and \UXXXXXXXX. */
+function _rawUnicode(bytes: Uint8Array): string {
+  return latin1(bytes).replace(
+    /\\u([0-9a-f]{4})|\\U([0-9a-f]{8})/gi,
+    (whole, short?: string, long?: string) => {
+      const code = Number.parseInt((short ?? long)!, 16);
+      return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
+    },
+  );
+}
 
 const opcodes: Readonly<Record<number, (m: Machine) => void>> = {
   128: (m) => {

@@ -1,7 +1,7 @@
 /** Whatever a user names a checkpoint by, as a folder and perhaps a file in it. */
-import type { ByteInput, HttpOptions, RandomAccess } from '@msae/data';
-import { type Folder, filesFolder, handleFolder, memoryFolder, urlFolder } from './folder.ts';
-import { formatError } from './formatError.ts';
+import type { HttpOptions, RandomAccess } from '@msae/data';
+import { type Folder, filesFolder, handleFolder, subfolder, urlFolder } from './folder.ts';
+import { formatError, tagError } from './formatError.ts';
 import { type HubLocation, hubFolder, parseHubName } from './hubFolder.ts';
 
 /**
@@ -31,13 +31,21 @@ export interface Place {
 /** Resolves a place. */
 export async function openPlace(place: SaePlace, http: HttpOptions = {}): Promise<Place> {
   const { folder, path, hint } = await resolve(place, http);
-  const opened: RandomAccess[] = [];
+  // a file that is looked at twice is opened once
+  const opened = new Map<string, RandomAccess>();
   const tracked: Folder = {
     name: folder.name,
     list: () => folder.list(),
     async open(name) {
-      const source = await folder.open(name);
-      if (source) opened.push(source);
+      const known = opened.get(name);
+      if (known) return known;
+      let source: RandomAccess | undefined;
+      try {
+        source = await folder.open(name);
+      } catch (error) {
+        throw tagError(error, `${folder.name}/${name}`, 'file');
+      }
+      if (source) opened.set(name, source);
       return source;
     },
   };
@@ -46,7 +54,8 @@ export async function openPlace(place: SaePlace, http: HttpOptions = {}): Promis
     ...(path === undefined ? {} : { path }),
     hint,
     async close() {
-      await Promise.all(opened.splice(0).map((source) => source.close?.()));
+      for (const source of opened.values()) await source.close?.();
+      opened.clear();
     },
   };
 }
@@ -86,7 +95,6 @@ async function resolveText(
     if (file) url.pathname = url.pathname.slice(0, -file.length);
     return { folder: urlFolder(url, http), ...(file ? { path: decodeURIComponent(file) } : {}), hint: text };
   }
-  const path = /^file:/.test(text) ? (await import('node:url')).fileURLToPath(text) : text;
   if (typeof process === 'undefined' || !process.versions?.node) {
     throw formatError({
       file: text,
@@ -96,8 +104,8 @@ async function resolveText(
     });
   }
   const { diskPath } = await import('./node/diskFolder.ts');
-  const { folder, file } = await diskPath(path);
-  return { folder, ...(file === undefined ? {} : { path: file }), hint: path };
+  const { folder, file } = await diskPath(text);
+  return { folder, ...(file === undefined ? {} : { path: file }), hint: text };
 }
 
 /** In a repository `path` may be a folder or a file. */
@@ -107,15 +115,9 @@ async function resolveHub(location: HubLocation): Promise<{ folder: Folder; path
   const hint = `${root.name}/${path ?? ''}`;
   if (!path) return { folder: root, hint };
   if (/\.(?:pt|pth|bin|pkl|npz|safetensors|json)$/i.test(path)) return { folder: root, path, hint };
-  const { subfolder } = await import('./folder.ts');
   return { folder: subfolder(root, path), hint };
 }
 
 function isFolder(place: object): place is Folder {
   return 'list' in place && 'open' in place && typeof place.open === 'function';
-}
-
-/** Files in memory, by relative path, as a place for `loadSae`. */
-export function filesInMemory(files: Readonly<Record<string, ByteInput>>, name?: string): Folder {
-  return memoryFolder(files, name);
 }

@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { RandomAccess } from '@msae/data';
 import { openFile } from '@msae/data/node';
 import type { Folder } from '../folder.ts';
@@ -39,7 +40,8 @@ export function diskFolder(path: string): Folder {
 }
 
 /** A path as the folder it is or lies in, and the file's name if it is a file. */
-export async function diskPath(path: string): Promise<{ folder: Folder; file?: string }> {
+export async function diskPath(given: string): Promise<{ folder: Folder; file?: string }> {
+  const path = given.startsWith('file:') ? fileURLToPath(given) : given;
   const stats = await stat(path).catch(() => undefined);
   if (!stats) {
     throw formatError({

@@ -1,6 +1,6 @@
 import { type RandomAccess, readSafetensors } from '@msae/data';
 import type { Folder } from '../folder.ts';
-import { formatError, show } from '../formatError.ts';
+import { formatError, show, tagError } from '../formatError.ts';
 import { safetensorsTensors } from '../storedTensor.ts';
 import { type TensorTable, tensorTable } from '../tensorTable.ts';
 import { readTorchFile, torchTensors } from '../torchFile.ts';
@@ -9,7 +9,11 @@ import { readNpzTensors } from './npz.ts';
 /** The tensors of a safetensors file that must be there. */
 export async function openSafetensors(folder: Folder, path: string): Promise<TensorTable> {
   const source = await openWeights(folder, path);
-  return tensorTable(source.name, safetensorsTensors(await readSafetensors(source)));
+  try {
+    return tensorTable(source.name, safetensorsTensors(await readSafetensors(source)));
+  } catch (error) {
+    throw tagError(error, source.name, 'safetensors');
+  }
 }
 
 /** A state dict of `torch.save` that must be there: its tensors, and its other values. */
