@@ -46,17 +46,17 @@ export function createOptimizer(
   }
   if (!(epsilon > 0)) throw new RangeError(`optimizer.epsilon must be > 0, got ${epsilon}`);
   if (!(weightDecay >= 0)) throw new RangeError(`optimizer.weightDecay must be ≥ 0, got ${weightDecay}`);
+  for (const name of Object.keys(groups)) {
+    if (!(name in sae.params)) {
+      throw new RangeError(
+        `parameterGroups: this SAE has no parameter ${JSON.stringify(name)}; it has ${Object.keys(sae.params).join(', ')}`,
+      );
+    }
+  }
   const slots = new Map<ParameterName, ParameterSlots>();
   for (const [name, param] of Object.entries(sae.params) as [ParameterName, tf.Variable][]) {
     const zeros = (): tf.Variable => tf.tidy(() => tf.variable(tf.zeros(param.shape), false));
     slots.set(name, { param, m: zeros(), v: zeros() });
-  }
-  for (const name of Object.keys(groups)) {
-    if (!slots.has(name as ParameterName)) {
-      throw new RangeError(
-        `parameterGroups: this SAE has no parameter ${JSON.stringify(name)}; it has ${[...slots.keys()].join(', ')}`,
-      );
-    }
   }
   const one = tf.tensor1d([1]);
   let iterations = 0;

@@ -38,15 +38,19 @@ export interface Session {
 export function createSession(sae: Sae, options: ResolvedOptions): Session {
   const { dModel, nLatents } = sae.config;
   const { deadLatents, normalizer, permutation, sparsityController, weightAverage } = options;
+  // Those that check options come before those that own tensors.
+  const host = {
+    normalizer: normalizer === false ? null : createNormalizer(dModel, normalizer),
+    controller: sparsityController === undefined ? null : createSparsityController(sparsityController),
+    sorter: permutation === false ? null : createLatentSorter(permutation),
+  };
   const session: Session = {
     sae,
     options,
+    ...host,
     optimizer: createOptimizer(sae, options.optimizer, options.parameterGroups),
-    normalizer: normalizer === false ? null : createNormalizer(dModel, normalizer),
-    controller: sparsityController === undefined ? null : createSparsityController(sparsityController),
     deadLatents:
       deadLatents === false ? null : createDeadLatentTracker(nLatents, deadLatents.afterTokens ?? 1_000_000),
-    sorter: permutation === false ? null : createLatentSorter(permutation),
     weightAverage: weightAverage === false ? null : createWeightAverage(sae, weightAverage.decay),
     path: createPathChooser(sae.config, options.path),
     rng: createRng(options.seed),
