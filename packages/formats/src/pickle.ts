@@ -258,94 +258,97 @@ function _rawUnicode(bytes: Uint8Array): string {
   );
 }
 
-const opcodes: Readonly<Record<number, (m: Machine) => void>> = {
-  128: (m) => {
+const actions: Readonly<Record<string, (m: Machine) => void>> = {
+  '0x80': (m) => {
     const protocol = m.uint(1);
     if (protocol > 5) throw m.fail(`protocol ${protocol}`, 'protocol 5 or older');
   },
-  149: (m) => void m.uint(8), // FRAME
-  40: (m) => m.pushMark(),
-  48: (m) => m.popOrMark(),
-  49: (m) => void m.popToMark(),
-  50: (m) => m.push(m.top()),
-  78: (m) => m.push(null),
-  136: (m) => m.push(true),
-  137: (m) => m.push(false),
-  74: (m) => m.push(m.int32()),
-  75: (m) => m.push(m.uint(1)),
-  77: (m) => m.push(m.uint(2)),
-  71: (m) => m.push(m.float64()),
-  73: (m) => m.push(decimal(m, m.line())), // INT
-  76: (m) => m.push(decimal(m, m.line())), // LONG
-  70: (m) => m.push(Number(m.line())), // FLOAT
-  138: (m) => m.push(long(m.raw(longLength(m, m.uint(1))))),
-  139: (m) => m.push(long(m.raw(longLength(m, m.uint(4))))),
-  86: (m) => m.push(m.line()), // UNICODE
-  88: (m) => m.push(m.text(m.uint(4))),
-  140: (m) => m.push(m.text(m.uint(1))),
-  141: (m) => m.push(m.text(m.uint(8))),
-  84: (m) => m.push(latin1(m.raw(m.uint(4)))), // BINSTRING
-  85: (m) => m.push(latin1(m.raw(m.uint(1)))), // SHORT_BINSTRING
-  66: (m) => m.push(m.raw(m.uint(4))), // BINBYTES
-  67: (m) => m.push(m.raw(m.uint(1))),
-  142: (m) => m.push(m.raw(m.uint(8))),
-  41: (m) => m.push([]), // tuples and lists are both arrays
-  93: (m) => m.push([]),
-  125: (m) => m.push(new Map()),
-  116: (m) => m.push(m.popToMark()),
-  108: (m) => m.push(m.popToMark()), // LIST
-  100: (m) => {
+  '0x95': (m) => void m.uint(8), // FRAME
+  '0x28': (m) => m.pushMark(),
+  '0x30': (m) => m.popOrMark(),
+  '0x31': (m) => void m.popToMark(),
+  '0x32': (m) => m.push(m.top()),
+  '0x4e': (m) => m.push(null),
+  '0x88': (m) => m.push(true),
+  '0x89': (m) => m.push(false),
+  '0x4a': (m) => m.push(m.int32()),
+  '0x4b': (m) => m.push(m.uint(1)),
+  '0x4d': (m) => m.push(m.uint(2)),
+  '0x47': (m) => m.push(m.float64()),
+  '0x49': (m) => m.push(decimal(m, m.line())), // INT
+  '0x4c': (m) => m.push(decimal(m, m.line())), // LONG
+  '0x46': (m) => m.push(Number(m.line())), // FLOAT
+  '0x8a': (m) => m.push(long(m.raw(longLength(m, m.uint(1))))),
+  '0x8b': (m) => m.push(long(m.raw(longLength(m, m.uint(4))))),
+  '0x56': (m) => m.push(rawUnicode(m.rawLine())), // UNICODE
+  '0x58': (m) => m.push(m.text(m.uint(4))),
+  '0x8c': (m) => m.push(m.text(m.uint(1))),
+  '0x8d': (m) => m.push(m.text(m.uint(8))),
+  '0x54': (m) => m.push(latin1(m.raw(m.uint(4)))), // BINSTRING
+  '0x55': (m) => m.push(latin1(m.raw(m.uint(1)))), // SHORT_BINSTRING
+  '0x42': (m) => m.push(m.raw(m.uint(4))), // BINBYTES
+  '0x43': (m) => m.push(m.raw(m.uint(1))),
+  '0x8e': (m) => m.push(m.raw(m.uint(8))),
+  '0x29': (m) => m.push([]), // tuples and lists are both arrays
+  '0x5d': (m) => m.push([]),
+  '0x7d': (m) => m.push(new Map()),
+  '0x74': (m) => m.push(m.popToMark()),
+  '0x6c': (m) => m.push(m.popToMark()), // LIST
+  '0x64': (m) => {
     const items = m.popToMark();
     m.push(new Map());
     m.dict(items);
   },
-  133: (m) => m.push([m.pop()]),
-  134: (m) => {
+  '0x85': (m) => m.push([m.pop()]),
+  '0x86': (m) => {
     const b = m.pop();
     m.push([m.pop(), b]);
   },
-  135: (m) => {
+  '0x87': (m) => {
     const c = m.pop();
     const b = m.pop();
     m.push([m.pop(), b, c]);
   },
-  97: (m) => {
+  '0x61': (m) => {
     const item = m.pop();
     m.list().push(item);
   },
-  101: (m) => {
+  '0x65': (m) => {
     const items = m.popToMark();
     const list = m.list();
     for (const item of items) list.push(item);
   },
-  115: (m) => {
+  '0x73': (m) => {
     const value = m.pop();
     const key = m.pop();
     m.dict([key, value]);
   },
-  117: (m) => {
+  '0x75': (m) => {
     const items = m.popToMark();
     m.dict(items);
   },
-  113: (m) => m.put(m.uint(1)),
-  114: (m) => m.put(m.uint(4)),
-  112: (m) => m.put(Number(decimal(m, m.line()))),
-  148: (m) => m.memoize(),
-  104: (m) => m.get(m.uint(1)),
-  106: (m) => m.get(m.uint(4)),
-  103: (m) => m.get(Number(decimal(m, m.line()))),
-  99: (m) => {
+  '0x71': (m) => m.put(m.uint(1)),
+  '0x72': (m) => m.put(m.uint(4)),
+  '0x70': (m) => m.put(Number(decimal(m, m.line()))),
+  '0x94': (m) => m.memoize(),
+  '0x68': (m) => m.get(m.uint(1)),
+  '0x6a': (m) => m.get(m.uint(4)),
+  '0x67': (m) => m.get(Number(decimal(m, m.line()))),
+  '0x63': (m) => {
     const module = m.line();
     m.global(module, m.line());
   },
-  147: (m) => {
+  '0x93': (m) => {
     const name = m.pop();
     const module = m.pop();
     if (typeof name !== 'string' || typeof module !== 'string') throw m.fail('a nameless global', 'a name');
     m.global(module, name);
   },
-  82: (m) => m.call(), // REDUCE
-  129: (m) => m.call(), // NEWOBJ
-  98: (m) => void m.pop(), // BUILD: the attributes of an object (a state dict's _metadata) are left out
-  81: (m) => m.persistent(m.pop()),
+  '0x52': (m) => m.call(), // REDUCE
+  '0x81': (m) => m.call(), // NEWOBJ
+  '0x62': (m) => void m.pop(), // BUILD: the attributes of an object (a state dict's _metadata) are left out
+  '0x51': (m) => m.persistent(m.pop()),
 };
+
+const opcodes: ((m: Machine) => void)[] = [];
+for (const [code, action] of Object.entries(actions)) opcodes[Number(code)] = action;
