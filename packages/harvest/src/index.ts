@@ -37,3 +37,4 @@ export {
 } from './splice.ts';
 export { decodeText, textDocuments } from './textDocuments.ts';
 export { createTokenizer, type TextTokenizer } from './tokenizer.ts';
+export { type Unembedding, unembedding } from './unembedding.ts';
