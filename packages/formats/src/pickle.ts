@@ -248,7 +248,7 @@ function decimal(m: Machine, text: string): unknown {
 const latin1 = (bytes: Uint8Array): string => Array.from(bytes, (code) => String.fromCharCode(code)).join('');
 
 /** Python's raw-unicode-escape: Latin-1 with \uXXXX and \UXXXXXXXX. */
-function _rawUnicode(bytes: Uint8Array): string {
+function rawUnicode(bytes: Uint8Array): string {
   return latin1(bytes).replace(
     /\\u([0-9a-f]{4})|\\U([0-9a-f]{8})/gi,
     (whole, short?: string, long?: string) => {
