@@ -39,7 +39,11 @@ export function checkRange(source: { name: string; size: number }, offset: numbe
 
 /** Bytes in memory. Reads are views, not copies. */
 export function fromBytes(bytes: Uint8Array | ArrayBuffer, name = 'bytes in memory'): RandomAccess {
-  const view = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
+  // a plain view: Node's Buffer is a Uint8Array whose slice() does not copy
+  const view =
+    bytes instanceof Uint8Array
+      ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      : new Uint8Array(bytes);
   const source: RandomAccess = {
     name,
     size: view.byteLength,

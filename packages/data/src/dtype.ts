@@ -34,7 +34,7 @@ export function isDtype(value: unknown): value is Dtype {
 /** Little-endian bytes as the typed array of their dtype; F16 and BF16 come as their bits in a Uint16Array. */
 export function typedView(bytes: Uint8Array, dtype: Dtype): TypedArray {
   const size = dtypeBytes[dtype];
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   const { buffer, byteOffset } = aligned;
   const length = aligned.byteLength / size;
   switch (dtype) {

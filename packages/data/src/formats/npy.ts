@@ -99,7 +99,7 @@ export function encodeNpy(data: Float32Array | Int32Array, shape: readonly numbe
 
 /** Raw elements as float32 values. `bytes` may be a view of the caller's: it is not written to. */
 function decode(bytes: Uint8Array, { type, itemBytes, bigEndian }: NpyHeader): Float32Array {
-  const own = bigEndian || bytes.byteOffset % itemBytes !== 0 ? bytes.slice() : bytes;
+  const own = bigEndian || bytes.byteOffset % itemBytes !== 0 ? new Uint8Array(bytes) : bytes;
   if (bigEndian) swapBytes(own, itemBytes);
   const { buffer, byteOffset } = own;
   const length = own.byteLength / itemBytes;

@@ -10,28 +10,22 @@ import {
   parquetMetadataAsync,
   parquetScan,
 } from 'hyparquet';
-import { type ByteInput, type RandomAccess, toRandomAccess } from '../byteSource.ts';
+import { type ByteInput, toRandomAccess } from '../byteSource.ts';
 import { type ActivationRows, allocateTarget, checkRows, type RowTarget, type TokenColumn } from '../rows.ts';
 import type { NpyOptions } from './npy.ts';
+import {
+  type ColumnChoice,
+  type ColumnMeta,
+  checkMetadata,
+  chunkRange,
+  findColumns,
+} from './parquetColumns.ts';
 import { checkPages } from './parquetPages.ts';
 
-export interface ParquetOptions extends NpyOptions {
-  /**
-   * The column of lists that holds the activations, or the numeric columns that are its dimensions. Default: the only
-   * list column, else all numeric columns that are not token columns.
-   */
-  column?: string | readonly string[];
-  /** Columns with token ids, positions, document ids. Default: token_ids, positions, doc_ids where they exist. */
-  tokenColumns?: Partial<Record<TokenColumn, string>>;
+export interface ParquetOptions extends NpyOptions, ColumnChoice {
   /** Decompressors beyond snappy and gzip, such as those of the package hyparquet-compressors. */
   compressors?: Compressors;
 }
-
-const defaultTokenColumns: Record<TokenColumn, string> = {
-  tokenIds: 'token_ids',
-  positions: 'positions',
-  docIds: 'doc_ids',
-};
 
 /** A larger row group is refused: it is decoded in one piece. */
 const maxGroupBytes = 2 ** 31;
@@ -62,17 +56,27 @@ export async function parquetRows(input: ByteInput, options: ParquetOptions = {}
     GZIP: (bytes, size) => gunzipSync(bytes, { out: new Uint8Array(size) }),
     ...options.compressors,
   };
-  const scan = await parquetScan({
-    file: checkedFile(file, metadata, name),
-    metadata,
-    columns: [...layout.data, ...Object.values(layout.tokens)],
-    compressors,
-    useOffsetIndex: false,
-  });
+  const checked = checkedFile(file, metadata, name);
+  const scan = await understood(name, 'the metadata', () =>
+    parquetScan({
+      file: checked,
+      metadata,
+      columns: [...layout.data, ...Object.values(layout.tokens)],
+      compressors,
+      useOffsetIndex: false,
+    }),
+  );
   const readColumn = (column: string, rowStart: number, rowEnd: number): Promise<ArrayLike<unknown>> =>
-    understood(name, `column ${column}, rows ${rowStart} to ${rowEnd - 1}`, () =>
-      scan.readColumn({ column, rowStart, rowEnd }),
-    );
+    understood(name, `column ${column}, rows ${rowStart} to ${rowEnd - 1}`, async () => {
+      try {
+        const values = await scan.readColumn({ column, rowStart, rowEnd });
+        const failure = checked.takeFailure();
+        if (failure) throw failure;
+        return values;
+      } catch (error) {
+        throw checked.takeFailure() ?? error;
+      }
+    });
 
   let width = layout.data.length;
   if (layout.list && length > 0) {
@@ -157,113 +161,36 @@ export async function parquetRows(input: ByteInput, options: ParquetOptions = {}
   return rows;
 }
 
-interface Layout {
-  data: string[];
-  list: boolean;
-  tokens: Partial<Record<TokenColumn, string>>;
-}
-
-/** Which columns are the activations, and which go beside them. */
-function findColumns({ schema }: FileMetaData, options: ParquetOptions, name: string): Layout {
-  const top = topLevel(schema);
-  const known = [...top.keys()].join(', ') || 'none';
-  const need = (column: string): string => {
-    if (!top.has(column))
-      throw new Error(`${name}: there is no column ${JSON.stringify(column)}; it has: ${known}`);
-    return column;
-  };
-  const tokens: Layout['tokens'] = {};
-  for (const [key, column] of Object.entries(defaultTokenColumns) as [TokenColumn, string][]) {
-    const asked = options.tokenColumns?.[key];
-    if (asked !== undefined) tokens[key] = need(asked);
-    else if (top.get(column) === 'number') tokens[key] = column;
-  }
-  if (typeof options.column === 'string') {
-    return { data: [need(options.column)], list: top.get(options.column) === 'list', tokens };
-  }
-  if (options.column) return { data: options.column.map(need), list: false, tokens };
-  const taken = new Set(Object.values(tokens));
-  const lists = [...top].filter(([, kind]) => kind === 'list').map(([column]) => column);
-  if (lists.length === 1) return { data: lists, list: true, tokens };
-  const numbers = [...top]
-    .filter(([column, kind]) => kind === 'number' && !taken.has(column))
-    .map(([column]) => column);
-  if (lists.length > 1 || numbers.length === 0) {
-    throw new Error(`${name}: name the column that holds the activations; it has: ${known}`);
-  }
-  return { data: numbers, list: false, tokens };
-}
-
-/** Kind of each top-level column. */
-function topLevel(schema: FileMetaData['schema']): Map<string, 'number' | 'list' | 'other'> {
-  const columns = new Map<string, 'number' | 'list' | 'other'>();
-  const numeric = new Set(['FLOAT', 'DOUBLE', 'INT32', 'INT64']);
-  const isNumber = (element: FileMetaData['schema'][number] | undefined): boolean =>
-    element !== undefined && (numeric.has(element.type ?? '') || element.logical_type?.type === 'FLOAT16');
-  for (let i = 1; i < schema.length; ) {
-    const element = schema[i]!;
-    const size = subtree(schema, i);
-    const repeated = schema.slice(i, i + size).filter((part) => part.repetition_type === 'REPEATED').length;
-    const leaf = schema[i + size - 1];
-    if (size === 1 && repeated === 0 && isNumber(element)) columns.set(element.name, 'number');
-    else if (repeated === 1 && size <= 3 && isNumber(leaf)) columns.set(element.name, 'list');
-    else columns.set(element.name, 'other');
-    i += size;
-  }
-  return columns;
-}
-
-/** Elements of a schema's depth-first list that belong to element `i`. */
-function subtree(schema: FileMetaData['schema'], i: number): number {
-  let open = 1;
-  let at = i;
-  while (open > 0 && at < schema.length) open += (schema[at++]!.num_children ?? 0) - 1;
-  return at - i;
-}
-
-/** Sizes the metadata claims, against the file's. */
-function checkMetadata(metadata: FileMetaData, source: RandomAccess): void {
-  let rows = 0;
-  metadata.row_groups.forEach((group, g) => {
-    const count = Number(group.num_rows);
-    if (!Number.isSafeInteger(count) || count < 0)
-      throw new Error(`row group ${g} claims ${group.num_rows} rows`);
-    rows += count;
-    for (const { meta_data: meta } of group.columns) {
-      if (!meta) continue;
-      const { begin, end } = chunkRange(meta);
-      if (!(begin >= 0 && end >= begin && end <= source.size) || !(Number(meta.num_values) >= 0)) {
-        throw new Error(
-          `row group ${g}, column ${meta.path_in_schema.join('.')} claims bytes ${begin} to ${end} of ${source.size}`,
-        );
-      }
-    }
-  });
-  if (rows !== Number(metadata.num_rows))
-    throw new Error(`num_rows is ${metadata.num_rows}, the row groups have ${rows}`);
-}
-
-type ColumnMeta = NonNullable<FileMetaData['row_groups'][number]['columns'][number]['meta_data']>;
-
-function chunkRange(meta: ColumnMeta): { begin: number; end: number } {
-  const begin = Number(meta.dictionary_page_offset || meta.data_page_offset);
-  return { begin, end: begin + Number(meta.total_compressed_size) };
+interface CheckedFile extends AsyncBuffer {
+  /** What went wrong since it was last asked. The decoder leaves promises behind, so reading must not reject. */
+  takeFailure(): unknown;
 }
 
 /** The file, with every column chunk's pages looked through when it is read. */
-function checkedFile(file: AsyncBuffer, metadata: FileMetaData, name: string): AsyncBuffer {
+function checkedFile(file: AsyncBuffer, metadata: FileMetaData, name: string): CheckedFile {
   const chunks = new Map<number, ColumnMeta>();
   for (const group of metadata.row_groups) {
     for (const { meta_data: meta } of group.columns) if (meta) chunks.set(chunkRange(meta).begin, meta);
   }
+  let failure: unknown;
   return {
     byteLength: file.byteLength,
     async slice(start, end) {
-      const buffer = await file.slice(start, end);
-      const meta = chunks.get(start);
-      const claim = meta && { codec: meta.codec, values: Number(meta.num_values) };
-      if (claim) checkPages(new Uint8Array(buffer), claim, start, name);
-      return buffer;
+      try {
+        const buffer = await file.slice(start, end);
+        const meta = chunks.get(start);
+        const claim = meta && { codec: meta.codec, values: Number(meta.num_values) };
+        if (claim) checkPages(new Uint8Array(buffer), claim, start, name);
+        return buffer;
+      } catch (error) {
+        failure ??= error;
+        return new ArrayBuffer(0);
+      }
+    },
+    takeFailure() {
+      const taken = failure;
+      failure = undefined;
+      return taken;
     },
   };
 }
@@ -296,7 +223,7 @@ function startsOf(pieces: readonly number[]): number[] {
   return starts;
 }
 
-const ownBuffer = (bytes: Uint8Array): ArrayBuffer => bytes.slice().buffer as ArrayBuffer;
+const ownBuffer = (bytes: Uint8Array): ArrayBuffer => new Uint8Array(bytes).buffer;
 
 /** Runs a step of the decoder; what it throws becomes one message that names the file and the place. */
 async function understood<T>(name: string, place: string, step: () => Promise<T>): Promise<T> {

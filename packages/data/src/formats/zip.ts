@@ -166,7 +166,7 @@ async function expand(
     const length = Math.min(step, entry.compressedBytes - at);
     const bytes = await source.read(entry.start + at, length, options);
     try {
-      inflate.push(bytes.slice(), at + length === entry.compressedBytes);
+      inflate.push(new Uint8Array(bytes), at + length === entry.compressedBytes);
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       if (why.startsWith(source.name)) throw cause;

@@ -87,6 +87,6 @@ export function opfsDirectory(handle: FileSystemDirectoryHandle): WritableDirect
 
 async function collect(chunks: AsyncIterable<Uint8Array>): Promise<BlobPart[]> {
   const parts: BlobPart[] = [];
-  for await (const chunk of chunks) parts.push(chunk.slice());
+  for await (const chunk of chunks) parts.push(new Uint8Array(chunk));
   return parts;
 }

@@ -46,7 +46,7 @@ export async function openShard(
   const digests = tensor('checksums', 'U8', [blocks, blockDigestBytes]);
   let checksums: Uint8Array | undefined;
   if (verify) {
-    checksums = (await source.read(digests.offset, digests.byteLength)).slice();
+    checksums = new Uint8Array(await source.read(digests.offset, digests.byteLength));
     const head = await source.read(0, header.dataOffset);
     if (toHex(await sha256(concat(head, checksums))) !== entry.sha256) {
       throw new Error(

@@ -1,0 +1,105 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { parquetWriteBuffer } from 'hyparquet-writer';
+import { describe, expect, it } from 'vitest';
+import { parquetRows, readRows } from '../src/index.ts';
+import { errorOf } from './expectError.ts';
+
+const fixture = async (name: string): Promise<Uint8Array> =>
+  new Uint8Array(await readFile(join(import.meta.dirname, 'fixtures', name)));
+const expected = JSON.parse(new TextDecoder().decode(await fixture('expected.json'))) as {
+  a: number[];
+  halfRows: number[];
+};
+const a = expected.a.map(Math.fround);
+
+describe('Parquet files of pyarrow', () => {
+  it('reads lists with token columns, across row groups', async () => {
+    const rows = await parquetRows(await fixture('list.parquet'));
+    expect([rows.width, rows.length, rows.pieces]).toEqual([5, 7, [3, 3, 1]]);
+    const all = await readRows(rows);
+    expect([...all.data]).toEqual(a);
+    expect([...all.tokenIds!]).toEqual([100, 101, 102, 103, 104, 105, 106]);
+    expect([...all.docIds!]).toEqual([0, 0, 0, 1, 1, 2, 2]);
+    expect(all.positions).toBe(undefined);
+    const some = await readRows(rows, 2, 7);
+    expect([...some.data]).toEqual(a.slice(10));
+    expect([...some.tokenIds!]).toEqual([102, 103, 104, 105, 106]);
+  });
+
+  it('reads fixed-size lists (gzip), one column per dimension (doubles), and half floats (pages v2)', async () => {
+    expect([...(await readRows(await parquetRows(await fixture('fixed.parquet')))).data]).toEqual(a);
+    expect([...(await readRows(await parquetRows(await fixture('columns.parquet')))).data]).toEqual(a);
+    expect([...(await readRows(await parquetRows(await fixture('half.parquet')))).data]).toEqual(
+      expected.halfRows,
+    );
+    const two = await parquetRows(await fixture('columns.parquet'), { column: ['d4', 'd0'] });
+    expect([...(await readRows(two, 1, 2)).data]).toEqual([a[9], a[5]]);
+  });
+
+  it('says which row and column is wrong', async () => {
+    const read = async (name: string, options = {}): Promise<unknown> =>
+      readRows(await parquetRows(await fixture(name), { name: 'p', ...options }));
+    expect((await errorOf(() => read('ragged.parquet'))).message).toBe(
+      'p: column acts: row 1 has 1 values, the rows before have 2',
+    );
+    expect((await errorOf(() => read('nulls.parquet'))).message).toMatch(
+      /column acts: row 0, value 1 is null/,
+    );
+    expect((await errorOf(() => read('list.parquet', { column: 'x' }))).message).toBe(
+      'p: there is no column "x"; it has: acts, token_ids, doc_ids, text',
+    );
+    expect((await errorOf(() => read('list.parquet', { column: 'text' }))).message).toBe(
+      'p: column text does not hold lists or numbers',
+    );
+  });
+
+  it('reads what hyparquet-writer writes', async () => {
+    const file = parquetWriteBuffer({
+      columnData: [
+        { name: 'x', data: [1.5, 2.5, 3.5] },
+        { name: 'y', data: [4, 5, 6] },
+      ],
+    });
+    const rows = await parquetRows(file);
+    expect([...(await readRows(rows)).data]).toEqual([1.5, 4, 2.5, 5, 3.5, 6]);
+  });
+});
+
+describe('hostile Parquet files', () => {
+  it.each([
+    ['empty', new Uint8Array(0)],
+    ['short', new Uint8Array(7)],
+    ['another format', new Uint8Array(64)],
+    ['a metadata length beyond the file', Uint8Array.of(80, 65, 82, 49, 255, 255, 255, 127, 80, 65, 82, 49)],
+  ])('%s', async (_, bytes) => {
+    const error = await errorOf(() => parquetRows(bytes, { name: 'bad.parquet' }));
+    expect(error.message).toMatch(/^bad\.parquet: not a valid Parquet file: /);
+  });
+
+  it('either reads a damaged file or says why not, in bounded memory', async () => {
+    for (const name of ['list.parquet', 'half.parquet', 'columns.parquet']) {
+      const good = await fixture(name);
+      await fc.assert(
+        fc.asyncProperty(
+          fc.option(fc.nat(good.length)),
+          fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { maxLength: 3 }),
+          async (length, edits) => {
+            const bytes = good.slice(0, length ?? good.length);
+            for (const [at, value] of edits) if (at < bytes.length) bytes[at] = value;
+            const before = process.memoryUsage().arrayBuffers;
+            try {
+              await readRows(await parquetRows(bytes, { name: 'damaged' }));
+            } catch (error) {
+              expect((error as Error).constructor).toBe(Error);
+              expect((error as Error).message).toMatch(/^damaged/);
+            }
+            expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64e6);
+          },
+        ),
+        { numRuns: 500 },
+      );
+    }
+  }, 60_000);
+});
