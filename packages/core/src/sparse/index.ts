@@ -1,4 +1,5 @@
 export type { ActiveLatents } from './activeLatents.ts';
+export { type ComposedKernel, composedKernels } from './composed/composedKernels.ts';
 export {
   type AdamAttrs,
   type AdamInputs,
