@@ -24,12 +24,11 @@ export interface ExportedSae {
  * (x − b_dec / s) · s W = (s x − b_dec) W.
  */
 export async function exportSae(session: Session, options: { average?: boolean } = {}): Promise<ExportedSae> {
-  const { sae, normalizer, weightAverage } = session;
+  const { sae, weightAverage } = session;
   if (options.average && weightAverage === null) {
     throw new Error('export: there are no averaged weights; train with the option weightAverage');
   }
-  const average = (await normalizer?.average()) ?? null;
-  const scale = average === null ? 1 : Math.sqrt(sae.config.dModel) / Math.max(average, 1e-12);
+  const scale = await inputScale(session);
   const factors: Partial<Record<ParameterName, number>> = {
     W_enc: scale,
     W_dec: 1 / scale,
@@ -49,4 +48,10 @@ export async function exportSae(session: Session, options: { average?: boolean }
     step: session.step,
     tokens: session.tokens,
   };
+}
+
+/** s: √d / the normaliser's average norm; 1 without a normaliser. */
+export async function inputScale({ normalizer, sae }: Session): Promise<number> {
+  const average = (await normalizer?.average()) ?? null;
+  return average === null ? 1 : Math.sqrt(sae.config.dModel) / Math.max(average, 1e-12);
 }

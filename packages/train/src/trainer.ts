@@ -9,7 +9,7 @@ import type { CheckpointStorage } from './checkpointStorage.ts';
 import { CheckpointWriter, emptySae, findCheckpoint } from './checkpointWriter.ts';
 import { breather } from './eventLoop.ts';
 import type { DoneEvent, TrainerEvent } from './events.ts';
-import { type ExportedSae, exportSae } from './exportSae.ts';
+import { type ExportedSae, exportSae, inputScale } from './exportSae.ts';
 import type { TrainerOptions } from './options.ts';
 import { changedOptions, optionsSummary } from './optionsSummary.ts';
 import { resolveOptions } from './resolveOptions.ts';
@@ -184,6 +184,11 @@ export class Trainer {
    */
   async export(options: { average?: boolean } = {}): Promise<ExportedSae> {
     return exportSae(this.#session, options);
+  }
+
+  /** The factor √d / average norm that inputs are multiplied by at present; 1 without a normaliser. */
+  async inputScale(): Promise<number> {
+    return inputScale(this.#session);
   }
 
   /** Frees the optimiser's state, and the SAE if `resume` made it. */

@@ -3,6 +3,7 @@ import type { CommandDef } from 'citty';
 /** Every command of `msae`, loaded only when it is called. One line a command, one file a command. */
 export const commands: Record<string, () => Promise<CommandDef>> = {
   harvest: async () => (await import('./harvest.ts')).default,
+  train: async () => (await import('./train.ts')).default,
   convert: async () => (await import('./convert.ts')).default,
   inspect: async () => (await import('./inspect.ts')).default,
   doctor: async () => (await import('./doctor.ts')).default,
