@@ -22,7 +22,9 @@ export function arrayRows(
   const name = options.name ?? 'array';
   const width = options.width ?? (data instanceof Float32Array ? undefined : data[0]?.length);
   if (width === undefined || !Number.isSafeInteger(width) || width < 1) {
-    throw new Error(`${name}: width is ${width}; pass width, the number of columns (>= 1), with flat data`);
+    throw new Error(
+      `${name}: width is ${width ?? 'not known'}; pass width, the number of columns (>= 1), with flat data`,
+    );
   }
   const flat = data instanceof Float32Array ? data : flatten(data, width, name);
   if (flat.length % width !== 0) {

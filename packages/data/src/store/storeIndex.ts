@@ -12,6 +12,7 @@ import * as v from 'valibot';
 import type { RandomAccess } from '../byteSource.ts';
 import { dtypeBytes } from '../dtype.ts';
 import { type TokenColumn, tokenColumns } from '../rows.ts';
+import { schemaIssue } from '../schemaIssue.ts';
 
 export const storeFormat = 'msae-activation-store' as const;
 
@@ -102,10 +103,7 @@ export async function readIndex(source: RandomAccess): Promise<StoreIndex> {
     }
   };
   const result = await parse();
-  if (!result.success) {
-    const issue = result.issues[0];
-    return fail(`${v.getDotPath(issue) ?? 'the root'}: ${issue.message}`);
-  }
+  if (!result.success) return fail(schemaIssue(result.issues));
   const index = result.output;
   const rows = index.shards.reduce((sum, entry) => sum + entry.rows, 0);
   if (rows !== index.rows) fail(`rows: it says ${index.rows}, but the shards' rows add up to ${rows}`);

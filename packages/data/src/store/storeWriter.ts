@@ -164,7 +164,8 @@ async function prepare(directory: WritableDirectory, options: StoreWriterOptions
   await writeIndex(directory, index);
   const named = new Set(index.shards.map((entry) => entry.file));
   for (const file of files) {
-    if (/^(shard-\d+\.safetensors|index\.json\.)/.test(file) && !named.has(file)) await directory.remove(file);
+    if (/^(shard-\d+\.safetensors|index\.json\.)/.test(file) && !named.has(file))
+      await directory.remove(file);
   }
   return index;
 }

@@ -5,6 +5,7 @@
  * `is_read_out` are the features, numbered depth first.
  */
 import * as v from 'valibot';
+import { schemaIssue } from '../schemaIssue.ts';
 
 export interface TreeNode {
   /** Probability of firing given that the parent fires; among mutually exclusive siblings, of being the one. */
@@ -67,10 +68,7 @@ export interface FeatureTree {
 export function parseTree(tree: unknown, name = 'feature tree'): FeatureTree {
   if (depthOf(tree) > maxDepth) throw new Error(`${name}: nested deeper than ${maxDepth} levels`);
   const result = v.safeParse(node, tree);
-  if (!result.success) {
-    const issue = result.issues[0];
-    throw new Error(`${name}: ${v.getDotPath(issue) ?? 'the root'}: ${issue.message}`);
-  }
+  if (!result.success) throw new Error(`${name}: ${schemaIssue(result.issues)}`);
   const nodes: FlatNode[] = [];
   const parentOf: number[] = [];
   const firingRate: number[] = [];

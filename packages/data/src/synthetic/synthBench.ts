@@ -85,7 +85,9 @@ export function synthBench(options: SynthBenchOptions = {}): SynthBench {
   const drawRow = (row: Float32Array): void => {
     const fires = coins.next(rng);
     const walk = (feature: number): void => {
-      row[feature] = Math.max(0, means[feature]! + spreads[feature]! * rng.normal());
+      const magnitude = means[feature]! + spreads[feature]! * rng.normal();
+      if (magnitude <= 0) return; // rectified away, and its children with it
+      row[feature] = magnitude;
       const chosen = children[feature]!.filter((child) => fires(child));
       if (exclusiveChildren && chosen.length > 1) walk(chosen[rng.int(chosen.length)]!);
       else for (const child of chosen) walk(child);
