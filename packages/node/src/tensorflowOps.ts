@@ -11,6 +11,7 @@ export interface Binding {
   readonly TF_ATTR_BOOL: number;
   readonly TF_ATTR_INT: number;
   readonly TF_ATTR_STRING: number;
+  readonly TF_ATTR_SHAPE: number;
   createTensor(shape: number[], dtype: number, values: Float32Array | Int32Array): Handle;
   deleteTensor(id: Handle): void;
   tensorDataSync(id: Handle): Float32Array | Int32Array;

@@ -4,6 +4,7 @@ import { backend, setBackend } from '@tensorflow/tfjs-core';
 import { releaseDawn, useDawn } from './dawnBackend.ts';
 import { ownKernels } from './ownKernels.ts';
 import { useTensorflow } from './tensorflowBackend.ts';
+import { encodeWithTensorflow, encodeWithWasm } from './wasmWithTensorflow.ts';
 
 /** In the order in which `auto` tries them. */
 export const BACKENDS = ['cuda', 'tensorflow', 'webgpu', 'wasm', 'cpu'] as const;
@@ -16,6 +17,11 @@ export interface NodeOptions {
    * A name: that one or an error.
    */
   backend?: 'auto' | BackendName;
+  /**
+   * `wasm`: where the top-k encoder runs. `tensorflow` keeps every tensor in wasm memory and does the one dense product of
+   * a sparse step on libtensorflow. Default `wasm`.
+   */
+  encoder?: 'wasm' | 'tensorflow';
   /** CPU threads of `tensorflow` and `wasm`; default: all cores. */
   threads?: number;
   /** `webgpu`: a command was rejected; results computed since then are wrong. */
@@ -73,7 +79,14 @@ async function start(name: BackendName, options: NodeOptions, named: boolean): P
       return useDawn({ onError, onLost, allowFallback: named });
     case 'wasm': {
       const { useWasm } = await import('@msae/wasm');
-      return useWasm(threads === undefined ? {} : { threads });
+      const limited = threads === undefined ? {} : { threads };
+      const description = await useWasm(limited);
+      if (options.encoder !== 'tensorflow') {
+        encodeWithWasm();
+        return description;
+      }
+      await encodeWithTensorflow(limited);
+      return { ...description, device: `${description.device}, encoder on libtensorflow` };
     }
     case 'cpu':
       return useCpu();

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { createSae, matryoshkaStep, sparseStep, topK } from '@msae/core';
+import { createSae, KERNEL, matryoshkaStep, runKernel, sparseStep, topK } from '@msae/core';
 import {
   conformanceChecks,
   goldenTolerance,
@@ -14,6 +14,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { createTensorflowEncoder, findNativeBuild, type TensorflowEncoder, useNode } from '../src/index.ts';
 
 const build = findNativeBuild('cpu');
+const adamAttrs = { learningRate: 0.01, beta1: 0.9, beta2: 0.99, epsilon: 1e-3, weightDecay: 0.1 };
 if (!build) it.skip('no libtensorflow here: npm test -- --native builds it', () => {});
 
 describe.skipIf(!build)('tensorflow', () => {
@@ -41,6 +42,40 @@ describe.skipIf(!build)('tensorflow', () => {
 
   for (const check of [...conformanceChecks(), ...sparseConformanceChecks()]) it(check.name, check.run);
 
+  it('Adam in place: the float64 numbers, also after writes in between, and nothing left in libtensorflow', async () => {
+    const { learningRate, beta1, beta2, epsilon, weightDecay } = adamAttrs;
+    const reference = { w: [1, -2, 3], m: [0, 0, 0], v: [0, 0, 0] };
+    const [w, m, v] = [reference.w, reference.m, reference.v].map((values) =>
+      tf.variable(tf.tensor1d(values)),
+    );
+    const scale = tf.tensor1d([0.5]);
+    const handles = () =>
+      (tf.backend() as unknown as { binding: { getNumOfTensors(): number } }).binding.getNumOfTensors();
+    let before = 0;
+    for (let step = 1; step <= 6; step++) {
+      const gradient = [0.1 * step, -0.2, 0.05 * step * step];
+      const grad = tf.tensor1d(gradient);
+      runKernel(KERNEL.adam, { param: w, m, v, grad, scale }, { ...adamAttrs, step });
+      grad.dispose();
+      gradient.forEach((g, i) => {
+        const { w, m, v } = reference;
+        m[i] = beta1 * m[i]! + (1 - beta1) * g * 0.5;
+        v[i] = beta2 * v[i]! + (1 - beta2) * (g * 0.5) ** 2;
+        const update = m[i]! / (1 - beta1 ** step) / (Math.sqrt(v[i]! / (1 - beta2 ** step)) + epsilon);
+        w[i] = w[i]! - learningRate * (update + weightDecay * w[i]!);
+      });
+      if (step === 3) {
+        tf.tidy(() => w!.assign(tf.mul(w!, 2)));
+        reference.w = reference.w.map((value) => 2 * value);
+      }
+      Array.from(w!.dataSync()).forEach((value, i) => expect(value).toBeCloseTo(reference.w[i]!, 5));
+      Array.from(v!.dataSync()).forEach((value, i) => expect(value).toBeCloseTo(reference.v[i]!, 5));
+      if (step === 4) before = handles();
+    }
+    expect(handles()).toBe(before);
+    tf.dispose([w!, m!, v!, scale]);
+  });
+
   const golden = new URL('../../core/test/fixtures/matryoshka-loss.json', import.meta.url);
   for (const [path, step] of [
     ['dense', matryoshkaStep],
@@ -55,6 +90,15 @@ describe.skipIf(!build)('tensorflow', () => {
       });
     }
   }
+});
+
+describe.skipIf(!build)('wasm with its encoder on libtensorflow', () => {
+  beforeAll(async () => {
+    const { name, device } = await useNode({ backend: 'wasm', encoder: 'tensorflow', threads: 2 });
+    expect([name, tf.getBackend()]).toEqual(['wasm', 'wasm']);
+    expect(device).toContain('encoder on libtensorflow');
+  });
+  for (const check of sparseConformanceChecks()) it(check.name, check.run);
 });
 
 describe.skipIf(!build)('the encoder for other backends', () => {
