@@ -277,10 +277,17 @@ def scope_cases() -> None:
         ("gemma_scope-npz", "layer_3/width_16k/average_l0_71", True),
         ("gemma_scope-npz-lower", "layer_3/width_16k/average_l0_72", False),
         ("gemma_scope-npz-embedding", "embedding/width_4k/average_l0_6", True),
+        ("gemma_scope-npz-compressed", "layer_3/width_16k/average_l0_73", True),
     ]:
         current = case
         path = folder(f"{case}/{sub}")
-        np.savez(path / "params.npz", **weights(upper))
+        arrays = weights(upper)
+        if case.endswith("compressed"):  # deflated, column-major, double: allowed, if unusual
+            arrays["W_enc"] = np.asfortranarray(arrays["W_enc"])
+            arrays["W_dec"] = arrays["W_dec"].astype(np.float64)
+            np.savez_compressed(path / "params.npz", **arrays)
+        else:
+            np.savez(path / "params.npz", **arrays)
         cfg, state, _ = loaders.gemma_2_sae_huggingface_loader("google/gemma-scope-2b-pt-res", sub, cfg_overrides=dict(overrides))
         finish(case, cfg, state, format="gemma_scope", architecture="jumprelu")
 

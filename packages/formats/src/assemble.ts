@@ -67,6 +67,14 @@ async function fillParams(checkpoint: Checkpoint, params: Params, signal?: Abort
   const { gated } = weights;
   const ratio = gated ? (await read(checkpoint, gated.r_mag, signal)).map(Math.exp) : undefined;
   if (ratio) for (let i = 0; i < n; i++) gain[i]! *= ratio[i]!;
+  if (!gain.every(Number.isFinite)) {
+    throw formatError({
+      file: checkpoint.file,
+      field: gated ? 'tensor r_mag' : 'tensor W_dec',
+      found: 'a factor beyond the range of float32',
+      expected: 'finite gains of the latents',
+    });
+  }
   const W_enc = await read(checkpoint, weights.W_enc, signal);
   for (let row = 0, at = 0; row < d; row++) for (let i = 0; i < n; i++, at++) W_enc[at]! *= gain[i]!;
   keep(params, 'W_enc', W_enc, [d, n]);
