@@ -19,22 +19,23 @@ export function decodeText(bytes: Uint8Array, name: string): string {
   }
 }
 
-/** Offset at which the longest decodable beginning ends. */
+/** Offset of the first byte of the first sequence that is not UTF-8. */
 function firstBadByte(bytes: Uint8Array): number {
-  const decodes = (end: number): boolean => {
+  const decodes = (end: number, stream: boolean): boolean => {
     try {
-      new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, end), { stream: true });
+      new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, end), { stream });
       return true;
     } catch {
       return false;
     }
   };
-  let [good, bad] = [0, bytes.length];
+  let [good, bad] = [0, bytes.length + 1];
   while (bad - good > 1) {
     const middle = (good + bad) >> 1;
-    if (decodes(middle)) good = middle;
+    if (decodes(middle, true)) good = middle;
     else bad = middle;
   }
+  while (!decodes(good, false)) good -= 1; // up to three bytes of a sequence that does not end
   return good;
 }
 

@@ -1,17 +1,22 @@
-/** Models of the Hugging Face hub: downloaded into the hub's own cache, once. */
+/** Models of the Hugging Face hub, downloaded once into a folder of their own. */
+import { mkdir, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { downloadFileToCacheDir, listFiles } from '@huggingface/hub';
+import { downloadFile, listFiles } from '@huggingface/hub';
+import { writeFileAtomic } from '@msae/data/node';
 
 export interface HubOptions {
-  /** Branch, tag or commit. Default "main". */
+  /** Branch, tag or commit. Default "main". A revision that was downloaded is not asked for again. */
   revision?: string;
   /** File of the repository. Default: onnx/model.onnx, else model.onnx. */
   modelFile?: string;
   accessToken?: string;
-  /** Where downloads are kept. Default: the hub's cache (HF_HOME). */
+  /** Where downloads are kept. Default: $XDG_CACHE_HOME/msae/models, or ~/.cache/msae/models. */
   cacheDir?: string;
   fetch?: typeof fetch;
 }
+
+const usual = ['onnx/model.onnx', 'model.onnx'];
 
 /**
  * Downloads a model, its external data and its tokenizer.
@@ -20,7 +25,12 @@ export interface HubOptions {
  * @throws when the hub cannot be reached, or the repository or an ONNX file in it is not there
  */
 export async function downloadModel(repo: string, options: HubOptions = {}): Promise<string> {
-  const { revision = 'main', modelFile, accessToken, cacheDir } = options;
+  const { revision = 'main', modelFile, accessToken, cacheDir = defaultCache() } = options;
+  const folder = join(cacheDir, repo.replace('/', '--'), encodeURIComponent(revision));
+  for (const file of modelFile ? [modelFile] : usual) {
+    // the model itself is written last: where it is, the rest is too
+    if (await exists(join(folder, inside(file)))) return join(folder, file);
+  }
   const shared = {
     repo,
     revision,
@@ -28,23 +38,37 @@ export async function downloadModel(repo: string, options: HubOptions = {}): Pro
     ...(options.fetch && { fetch: options.fetch }),
   };
   const files = await listed(repo, shared);
-  const wanted = modelFile ?? ['onnx/model.onnx', 'model.onnx'].find((file) => files.includes(file));
+  const wanted = modelFile ?? usual.find((file) => files.includes(file));
   if (!wanted || !files.includes(wanted)) {
     const models = files.filter((file) => file.endsWith('.onnx'));
     const there = models.length > 0 ? `it has ${models.join(', ')}: name one` : 'it has no ONNX file';
-    throw new Error(`${repo}: no ${wanted ?? 'onnx/model.onnx or model.onnx'} in this repository; ${there}`);
+    throw new Error(`${repo}: no ${wanted ?? usual.join(' or ')} in this repository; ${there}`);
   }
-  const beside = files.filter(
-    (file) => dirname(file) === dirname(wanted) && file.startsWith(`${wanted}_data`),
-  );
+  const external = files.filter((file) => file.startsWith(`${wanted}_data`) || file === `${wanted}.data`);
   const tokenizer = ['tokenizer.json', 'tokenizer_config.json'].filter((file) => files.includes(file));
-  let path = '';
-  for (const file of [...beside, ...tokenizer, wanted]) {
-    path = await downloadFileToCacheDir({
-      ...shared,
-      path: file,
-      ...(cacheDir !== undefined && { cacheDir }),
+  for (const path of [...external, ...tokenizer, wanted]) {
+    const blob = await downloadFile({ ...shared, path }).catch((cause: Error) => {
+      throw new Error(`${repo}: ${path} does not download: ${cause.message}`, { cause });
     });
+    if (!blob) throw new Error(`${repo}: ${path} is listed, but the hub does not give it`);
+    const target = join(folder, inside(path));
+    await mkdir(dirname(target), { recursive: true });
+    await writeFileAtomic(target, async (sink) => {
+      for await (const chunk of blob.stream()) await sink.write(chunk);
+    });
+  }
+  return join(folder, wanted);
+}
+
+function defaultCache(): string {
+  const { XDG_CACHE_HOME } = process.env;
+  return join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'msae', 'models');
+}
+
+/** A path of the repository that stays within the folder it is written to. */
+function inside(path: string): string {
+  if (path.startsWith('/') || path.split(/[/\\]/).includes('..')) {
+    throw new Error(`${path}: expected a path within the repository`);
   }
   return path;
 }
@@ -53,7 +77,7 @@ async function listed(repo: string, shared: Parameters<typeof listFiles>[0]): Pr
   const files: string[] = [];
   try {
     for await (const file of listFiles({ ...shared, recursive: true })) {
-      if (file.type === 'file') files.push(join(file.path));
+      if (file.type === 'file') files.push(file.path);
     }
   } catch (cause) {
     throw new Error(
@@ -63,3 +87,9 @@ async function listed(repo: string, shared: Parameters<typeof listFiles>[0]): Pr
   }
   return files;
 }
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
