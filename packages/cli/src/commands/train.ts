@@ -11,13 +11,14 @@ const command = defineCommand({
   meta: { name: 'train', description: 'Train an SAE on stored activations' },
   args: trainArgs,
   async run({ args }) {
+    const flags = args as unknown as TrainFlags;
     try {
-      const config = await settle(args);
+      const config = await settle(flags);
       const { finished } = await runTraining(config, {
-        out: args.out,
-        resume: args.resume ?? false,
-        json: args.json ?? false,
-        tensorboard: args.tensorboard ?? false,
+        out: flags.out,
+        resume: flags.resume ?? false,
+        json: flags.json ?? false,
+        tensorboard: flags.tensorboard ?? false,
       });
       if (!finished) process.exitCode = 130;
     } catch (error) {

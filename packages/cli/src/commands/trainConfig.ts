@@ -1,15 +1,54 @@
 /** The configuration of `msae train`: a JSON file, flags over it, checked with one clear message for each mistake. */
-import { BACKENDS } from '@msae/node';
+import type { SaeOptions } from '@msae/core';
+import { BACKENDS, type BackendName } from '@msae/node';
 import {
+  type EveryPrefixOptions,
   everyPrefix,
   fixedWidths,
   fractions,
   fullPrefix,
+  type GeometricOptions,
   geometricWidths,
   type PrefixScheme,
+  type TruncatedParetoOptions,
   truncatedPareto,
 } from '@msae/sampler';
+import type { Phase, TrainerOptions } from '@msae/train';
 import * as v from 'valibot';
+
+/** How prefixes are chosen, as data. */
+export type PrefixConfig =
+  | ({ readonly kind: 'truncated-pareto' } & TruncatedParetoOptions)
+  | {
+      readonly kind: 'fixed-widths';
+      readonly lengths: readonly number[];
+      readonly weights?: readonly number[];
+    }
+  | { readonly kind: 'fractions'; readonly blocks: readonly number[]; readonly weights?: readonly number[] }
+  | ({ readonly kind: 'geometric' } & GeometricOptions)
+  | ({ readonly kind: 'every' } & EveryPrefixOptions)
+  | { readonly kind: 'full' };
+
+/** A run's settings, every default filled in. The schema below says what each may be. */
+export interface TrainConfig {
+  readonly data: {
+    readonly path: string;
+    readonly key?: string;
+    readonly shuffle: number | false;
+    readonly epochs: number;
+    readonly bufferMiB: number;
+  };
+  readonly sae: Required<Omit<SaeOptions, 'dModel'>>;
+  readonly training: Omit<TrainerOptions, 'totalSteps' | 'prefixes' | 'phases' | 'checkpoints'> & {
+    readonly totalSteps?: number;
+    readonly batchSize: number;
+    readonly prefixes: PrefixConfig;
+    readonly phases?: readonly (Omit<Phase, 'prefixes'> & { readonly prefixes?: PrefixConfig })[];
+  };
+  readonly checkpoints: { readonly everySteps: number; readonly keep: number };
+  readonly backend: 'auto' | BackendName;
+  readonly threads?: number;
+}
 
 const whole = (least: number) => v.pipe(v.number(), v.integer(), v.minValue(least));
 const positive = v.pipe(v.number(), v.gtValue(0));
@@ -174,7 +213,7 @@ const training = object({
   seed: maybe(v.pipe(v.number(), v.integer()), 0),
 });
 
-const configSchema = object({
+const configSchema: v.GenericSchema<unknown, TrainConfig> = object({
   data: object({
     path: v.pipe(v.string(), v.nonEmpty('expected a path')),
     key: maybe(v.string()),
@@ -194,9 +233,7 @@ const configSchema = object({
   checkpoints: maybe(object({ everySteps: maybe(whole(1), 1000), keep: maybe(whole(1), 3) }), {}),
   backend: maybe(v.picklist(['auto', ...BACKENDS]), 'auto'),
   threads: maybe(whole(1)),
-});
-
-export type TrainConfig = v.InferOutput<typeof configSchema>;
+}) as unknown as v.GenericSchema<unknown, TrainConfig>;
 
 /** Checks a configuration. @throws Error with one line for each mistake: where, what was given, what was expected. */
 export function parseTrainConfig(json: unknown, file: string): TrainConfig {
@@ -212,14 +249,12 @@ export function parseTrainConfig(json: unknown, file: string): TrainConfig {
   throw new Error(lines.map((line) => `${file}: ${line}`).join('\n'));
 }
 
-type PrefixConfig = v.InferOutput<typeof prefixes>;
-
 /** The prefix scheme that a configuration names. */
 export function prefixScheme(config: PrefixConfig): PrefixScheme {
   switch (config.kind) {
     case 'truncated-pareto': {
       const { kind: _, ...options } = config;
-      return truncatedPareto(defined(options));
+      return truncatedPareto(options);
     }
     case 'fixed-widths':
       return fixedWidths(config.lengths, config.weights);
@@ -227,20 +262,13 @@ export function prefixScheme(config: PrefixConfig): PrefixScheme {
       return fractions(config.blocks, config.weights);
     case 'geometric': {
       const { kind: _, ...options } = config;
-      return geometricWidths(defined(options));
+      return geometricWidths(options);
     }
     case 'every': {
       const { kind: _, ...options } = config;
-      return everyPrefix(defined(options));
+      return everyPrefix(options);
     }
     case 'full':
       return fullPrefix();
   }
-}
-
-type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };
-
-/** Without the keys whose value is undefined. */
-export function defined<T extends object>(options: T): Defined<T> {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Defined<T>;
 }

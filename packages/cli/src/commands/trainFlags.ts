@@ -1,7 +1,7 @@
 /** The flags of `msae train` as a configuration: what they say goes over what the file says. */
-import type { ArgsDef, ParsedArgs } from 'citty';
+import type { ArgsDef } from 'citty';
 
-export const trainArgs = {
+export const trainArgs: ArgsDef = {
   data: {
     type: 'positional',
     required: false,
@@ -28,9 +28,33 @@ export const trainArgs = {
   threads: { type: 'string', description: 'CPU threads', valueHint: 'n' },
   tensorboard: { type: 'boolean', description: 'also write TensorBoard event files to OUT/tensorboard' },
   json: { type: 'boolean', description: 'events as JSON lines on stdout, no progress bar' },
-} as const satisfies ArgsDef;
+};
 
-export type TrainFlags = ParsedArgs<typeof trainArgs>;
+/** What the flags say; those that were not given are absent. */
+export interface TrainFlags {
+  readonly out: string;
+  readonly data?: string;
+  readonly config?: string;
+  readonly resume?: boolean;
+  readonly key?: string;
+  readonly latents?: string;
+  readonly activation?: string;
+  readonly k?: string;
+  readonly penalty?: string;
+  readonly 'target-l0'?: string;
+  readonly prefixes?: string;
+  readonly steps?: string;
+  readonly batch?: string;
+  readonly lr?: string;
+  readonly seed?: string;
+  readonly epochs?: string;
+  readonly 'checkpoint-every'?: string;
+  readonly 'report-every'?: string;
+  readonly backend?: string;
+  readonly threads?: string;
+  readonly tensorboard?: boolean;
+  readonly json?: boolean;
+}
 
 type Json = Record<string, unknown>;
 

@@ -8,7 +8,7 @@ import { saveSae } from '@msae/formats';
 import { releaseNode, useNode } from '@msae/node';
 import { type DoneEvent, type EventSink, type MetricsEvent, Trainer, type TrainerOptions } from '@msae/train';
 import { directoryStorage, jsonlFileSink, tensorboardSink } from '@msae/train/node';
-import { defined, prefixScheme, type TrainConfig } from './trainConfig.ts';
+import { prefixScheme, type TrainConfig } from './trainConfig.ts';
 import { consoleSink, jsonSink } from './trainSinks.ts';
 
 /** The settings of a run, kept in its directory. */
@@ -27,7 +27,7 @@ export async function runTraining(
   options: TrainRunOptions,
 ): Promise<{ finished: boolean }> {
   const { data } = config;
-  const rows = await openRows(data.path, defined({ key: data.key }));
+  const rows = await openRows(data.path, data.key === undefined ? {} : { key: data.key });
   const source = streamRows(rows, {
     shuffle: data.shuffle,
     epochs: data.epochs,
@@ -37,7 +37,10 @@ export async function runTraining(
   const interrupt = (): void => abort.abort(new Error('interrupted'));
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   try {
-    const backend = await useNode(defined({ backend: config.backend, threads: config.threads }));
+    const backend = await useNode({
+      backend: config.backend,
+      ...(config.threads !== undefined && { threads: config.threads }),
+    });
     const trainerOptions = trainerOptionsOf(config, options.out, rows.length);
     const trainer = options.resume
       ? await Trainer.resume(trainerOptions)
@@ -83,19 +86,17 @@ function trainerOptionsOf(config: TrainConfig, out: string, rows: number): Train
       `--batch: the data's ${rows} rows do not fill one batch of ${training.batchSize}; lower --batch or raise --epochs`,
     );
   }
-  const phases = training.phases?.map(({ prefixes, ...phase }) => ({
-    ...defined(phase),
-    ...(prefixes && { prefixes: prefixScheme(prefixes) }),
-  }));
+  const { prefixes, phases, ...rest } = training;
   return {
-    ...(defined({
-      ...training,
-      prefixes: undefined,
-      phases: undefined,
-    }) as unknown as Partial<TrainerOptions>),
+    ...rest,
     totalSteps,
-    prefixes: prefixScheme(training.prefixes),
-    ...(phases && { phases }),
+    prefixes: prefixScheme(prefixes),
+    ...(phases && {
+      phases: phases.map(({ prefixes: ofPhase, ...phase }) => ({
+        ...phase,
+        ...(ofPhase && { prefixes: prefixScheme(ofPhase) }),
+      })),
+    }),
     checkpoints: { storage: directoryStorage(join(out, 'checkpoints')), ...config.checkpoints },
   };
 }

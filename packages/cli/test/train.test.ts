@@ -1,0 +1,156 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { encodeNpy, toyTree } from '@msae/data';
+import { loadSae } from '@msae/formats';
+import { useNode } from '@msae/node';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseTrainConfig } from '../src/commands/trainConfig.ts';
+import { flagSettings, mergeSettings, type TrainFlags } from '../src/commands/trainFlags.ts';
+
+const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+let root = '';
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'msae-train-'));
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+interface Result {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs `msae train …`; with `interruptOn`, sends SIGINT when stdout first holds that text. */
+function train(args: string[], interruptOn?: string): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, ['--import', 'tsx', main, 'train', ...args]);
+    let [stdout, stderr] = ['', ''];
+    let sent = false;
+    child.stderr.on('data', (chunk: Buffer) => {
+      stderr += chunk;
+    });
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk;
+      if (interruptOn === undefined || sent || !stdout.includes(interruptOn)) return;
+      sent = true;
+      child.kill('SIGINT');
+    });
+    child.on('error', reject);
+    child.on('exit', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+const events = (text: string): { type: string; step: number; loss?: number; reason?: string }[] =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
+describe('msae train', () => {
+  it('stops at Ctrl-C with a checkpoint, resumes, and ends like a run that was never stopped', async () => {
+    const data = join(root, 'toy.npy');
+    writeFileSync(data, encodeNpy(toyTree({ seed: 1 }).sample(40_000).x, [40_000, 20]));
+    const common = [
+      data,
+      '--latents',
+      '20',
+      '--k',
+      '2',
+      '--batch',
+      '50',
+      '--lr',
+      '0.003',
+      '--backend',
+      'cpu',
+      '--json',
+    ];
+    const more = ['--report-every', '10', '--checkpoint-every', '250'];
+    const [whole, broken] = [join(root, 'whole'), join(root, 'broken')];
+    const undisturbed = train([...common, ...more, '--out', whole]);
+    const first = await train([...common, ...more, '--out', broken], '"step":50');
+    expect(first.stderr).toBe('');
+    expect(first.code).toBe(130);
+    const stopped = events(first.stdout);
+    expect(stopped.at(-1)).toMatchObject({ type: 'done', reason: 'aborted' });
+    expect(stopped.at(-2)).toMatchObject({ type: 'checkpoint', final: true });
+    expect(existsSync(join(broken, 'sae'))).toBe(false);
+
+    const second = await train(['--out', broken, '--resume', '--json']);
+    expect(second.code).toBe(0);
+    expect((await undisturbed).code).toBe(0);
+    const losses = (directory: string): unknown[] =>
+      events(readFileSync(join(directory, 'metrics.jsonl'), 'utf8'))
+        .filter((event) => event.type === 'metrics')
+        .map(({ step, loss }) => [step, loss]);
+    expect(losses(broken)).toHaveLength(80);
+    expect(losses(broken)).toEqual(losses(whole));
+    const weights = (directory: string): Buffer => readFileSync(join(directory, 'sae', 'sae.safetensors'));
+    expect(weights(broken).equals(weights(whole))).toBe(true);
+    await useNode({ backend: 'cpu' });
+    const loaded = await loadSae(join(broken, 'sae'));
+    expect(loaded.sae.config).toMatchObject({ dModel: 20, nLatents: 20, activation: { kind: 'topk', k: 2 } });
+    loaded.dispose();
+
+    const again = await train([...common, '--out', broken]);
+    expect(again.code).toBe(1);
+    expect(again.stderr).toContain('holds a run already');
+    expect(readdirSync(join(broken, 'checkpoints')).length).toBeLessThanOrEqual(3);
+  });
+
+  it('says in one line what is wrong with the data', async () => {
+    const { code, stderr, stdout } = await train([
+      join(root, 'none.npy'),
+      '--latents',
+      '8',
+      '--out',
+      join(root, 'out'),
+    ]);
+    expect(code).toBe(1);
+    expect(stdout).toBe('');
+    expect(stderr.trim()).toBe(`msae train: ${join(root, 'none.npy')}: there is no such file or directory`);
+    expect(existsSync(join(root, 'out'))).toBe(false);
+  });
+});
+
+describe('the configuration', () => {
+  const base = { data: { path: 'x' }, sae: { nLatents: 8 } };
+
+  it('has defaults', () => {
+    const config = parseTrainConfig(base, 'run.json');
+    expect(config.sae.activation).toEqual({ kind: 'topk', k: 32 });
+    expect(config.training.prefixes).toEqual({ kind: 'truncated-pareto', count: 10 });
+    expect(config.checkpoints).toEqual({ everySteps: 1000, keep: 3 });
+  });
+
+  it.each([
+    [{ ...base, sae: { nLatents: 'a' } }, 'run.json: sae.nLatents: expected number, got "a"'],
+    [{ ...base, colour: 1 }, 'run.json: colour: there is no such setting'],
+    [{ ...base, training: { learningRate: -1 } }, 'run.json: training.learningRate: expected >0, got -1'],
+    [{ ...base, training: { schedule: { kind: 'zig' } } }, 'training.schedule.kind: expected'],
+    [{ ...base, training: { phases: [{ from: 2 }] } }, 'training.phases.0.from: expected <=1, got 2'],
+    [{ sae: { nLatents: 8 } }, 'run.json: data: expected "data"'],
+    ['text', 'run.json: (top level): expected Object, got "text"'],
+  ])('%j is refused in words', (json, message) => {
+    expect(() => parseTrainConfig(json, 'run.json')).toThrow(message);
+  });
+
+  it('is overridden by flags; another kind replaces the whole', () => {
+    const file = {
+      sae: { nLatents: 8, activation: { kind: 'topk', k: 4 } },
+      training: { learningRate: 1, prefixes: { kind: 'fixed-widths', lengths: [2, 8] } },
+    };
+    const flags = { out: 'o', k: '2', prefixes: 'every', lr: '0.5', seed: '3' } as unknown as TrainFlags;
+    expect(mergeSettings(file, flagSettings(flags))).toEqual({
+      data: { shuffle: 3 },
+      sae: { nLatents: 8, activation: { kind: 'topk', k: 2 }, seed: 3 },
+      training: { learningRate: 0.5, prefixes: { kind: 'every' }, seed: 3 },
+    });
+    expect(() => flagSettings({ out: 'o', steps: 'many' } as unknown as TrainFlags)).toThrow(
+      "--steps: expected a number, got 'many'",
+    );
+  });
+});
