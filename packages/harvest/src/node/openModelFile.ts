@@ -1,6 +1,6 @@
 /** Opens a model of this machine or of a Hugging Face repository, in onnxruntime-node. */
 import { readFile, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { type OpenModelOptions, openModel, type TransformerModel } from '../model.ts';
 import { createTokenizer, type TextTokenizer } from '../tokenizer.ts';
 import { downloadModel, type HubOptions } from './hub.ts';
@@ -38,7 +38,7 @@ export async function openModelFile(
   });
   const model = await openModel(bytes, {
     ...rest,
-    name: rest.name ?? basename(path),
+    name: rest.name ?? path,
     runtime: runtime ?? (await loadOnnxRuntime()),
     sessionOptions: { ...(threads !== undefined && { intraOpNumThreads: threads }), ...sessionOptions },
     externalDataFolder: dirname(resolve(path)),
