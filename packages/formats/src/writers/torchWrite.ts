@@ -44,7 +44,7 @@ async function storageBytes(entry: TorchEntry): Promise<Uint8Array> {
 }
 
 /** PROTO 2, OrderedDict(), MARK, (name, tensor)…, SETITEMS, STOP. Without memo: every value stands for itself. */
-function pickleStateDict(entries: readonly TorchEntry[]): Uint8Array {
+export function pickleStateDict(entries: readonly Omit<TorchEntry, 'data'>[]): Uint8Array {
   const out: number[] = [0x80, 2];
   const ascii = (text: string): void => {
     for (let i = 0; i < text.length; i++) out.push(text.charCodeAt(i));

@@ -9,7 +9,8 @@ export interface ZipEntry {
 
 const max32 = 0xffffffff;
 
-interface Written {
+/** A member as its headers describe it. */
+export interface Written {
   name: Uint8Array;
   crc: number;
   size: number;
@@ -41,7 +42,7 @@ export async function writeZip(sink: ByteSink, entries: readonly ZipEntry[]): Pr
 }
 
 /** The extra field pads the data to a multiple of 64 and, for a member of 4 GB or more, holds its size. */
-function localHeader({ name, crc, size, offset }: Written): Uint8Array {
+export function localHeader({ name, crc, size, offset }: Written): Uint8Array {
   const zip64 = size >= max32 ? 20 : 0;
   const before = offset + 30 + name.byteLength + zip64 + 4;
   const padding = (64 - (before % 64)) % 64;
@@ -70,7 +71,8 @@ function localHeader({ name, crc, size, offset }: Written): Uint8Array {
   return bytes;
 }
 
-function centralHeader({ name, crc, size, offset }: Written): Uint8Array {
+/** The member's entry in the directory at the end. */
+export function centralHeader({ name, crc, size, offset }: Written): Uint8Array {
   const big = size >= max32 || offset >= max32;
   const bytes = new Uint8Array(46 + name.byteLength + (big ? 28 : 0));
   const view = new DataView(bytes.buffer);
@@ -95,7 +97,8 @@ function centralHeader({ name, crc, size, offset }: Written): Uint8Array {
   return bytes;
 }
 
-function endRecords(count: number, directory: number, length: number): Uint8Array {
+/** What ends the file: where the directory is. */
+export function endRecords(count: number, directory: number, length: number): Uint8Array {
   const big = directory + length >= max32;
   const bytes = new Uint8Array((big ? 76 : 0) + 22);
   const view = new DataView(bytes.buffer);
