@@ -32,7 +32,7 @@ export async function readMetrics(
     if (x && !x.isDisposed) await checkFinite('x', x);
     if (sae) for (const [name, param] of Object.entries(sae.params)) await checkFinite(name, param);
     throw new RangeError(
-      `loss: ${parsed.loss} from finite inputs and weights; the numbers overflow float32, rescale the activations`,
+      `loss: ${parsed.loss} from finite inputs and weights; the numbers overflow float32 (rescale the activations), or on webgpu a row has more active latents than the sparse lists' capacity (raise it, or use the dense path)`,
     );
   }
   return parsed;

@@ -13,6 +13,7 @@ import {
   setBackend,
 } from '@tensorflow/tfjs-core';
 import { type DeviceGuard, type DeviceHandlers, guardDevice, maxTensorBytes } from './deviceGuard.ts';
+import { registerWebGpuKernels } from './kernels/registerKernels.ts';
 
 export interface WebGpuOptions extends DeviceHandlers {
   /** Accept a software adapter such as SwiftShader (correct, but slower than wasm). Default `false`. */
@@ -74,6 +75,7 @@ export async function registerWebGpu(gpu: GPU, options: WebGpuOptions = {}): Pro
   if (findBackendFactory('webgpu')) removeBackend('webgpu');
   const instance = new WebGPUBackend(device, adapter.info);
   const guard = guardDevice(instance, options);
+  registerWebGpuKernels();
   registerBackend('webgpu', () => instance, 3);
   current = { backend: instance, guard };
   if (!(await setBackend('webgpu'))) throw new Error('webgpu: tfjs could not initialise its backend.');

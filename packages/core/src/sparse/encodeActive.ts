@@ -21,6 +21,9 @@ export interface EncodedBatch extends ActiveLatents {
   readonly extra: tf.Tensor | undefined;
 }
 
+/** Width of the lists on a backend where nobody can look at the counts in time. A fuller row belongs to the dense path. */
+const WIDE = 4096;
+
 /** Capacities that sufficed, by SAE: lists of relu, jumprelu and batchtopk have no width known beforehand. */
 const capacities = new WeakMap<Sae, number>();
 
@@ -28,7 +31,8 @@ const capacities = new WeakMap<Sae, number>();
  * Encodes a batch to its active latents.
  *
  * @param x [B, d]
- * @throws RangeError for the identity activation (every latent is active), or when `capacity` is given and does not suffice;
+ * @throws RangeError for the identity activation (every latent is active), or when `capacity` is given and does not
+ * suffice (on webgpu the row's values are NaN instead, and `readMetrics` says so);
  * Error for a batchtopk SAE without an inference threshold.
  */
 export function encodeActive(sae: Sae, x: tf.Tensor2D, options: EncodeActiveOptions = {}): ActiveLatents {
@@ -83,6 +87,11 @@ export function encodeBatch(
   }
   const guess = activation.kind === 'batchtopk' ? Math.ceil(activation.k) * 4 : 128;
   attrs.capacity = Math.min(n, options.capacity ?? capacities.get(sae) ?? Math.max(32, guess));
+  if (tf.getBackend() === 'webgpu') {
+    // Its counts cannot be read before the step goes on, so the lists are wide; a row that is cut all the same is NaN.
+    attrs.capacity = Math.min(n, options.capacity ?? WIDE);
+    return wrap(runKernel(KERNEL.encodeActive, inputs, attrs), attrs.capacity, n);
+  }
   for (;;) {
     const batch = wrap(runKernel(KERNEL.encodeActive, inputs, attrs), attrs.capacity, n);
     const needed = largest(batch.counts);

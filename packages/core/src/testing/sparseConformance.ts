@@ -260,7 +260,9 @@ async function tooLittleCapacity(): Promise<void> {
   const before = tf.memory().numTensors;
   let message = '';
   try {
-    encodeActive(sae, x, { capacity: 2 });
+    const cut = encodeActive(sae, x, { capacity: 2 });
+    if (Array.from(await cut.values.data()).some(Number.isNaN)) message = 'NaN, since the capacity is 2';
+    cut.dispose();
   } catch (error) {
     message = String(error);
   }
