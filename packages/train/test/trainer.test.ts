@@ -85,7 +85,7 @@ describe('events', () => {
 
   it('let the event loop breathe', async () => {
     const sae = small();
-    const trainer = new Trainer(sae, { ...short, totalSteps: 3000, yieldEveryMs: 5 });
+    const trainer = new Trainer(sae, { ...short, totalSteps: 1000, yieldEveryMs: 5 });
     let turns = 0;
     const timer = setInterval(() => turns++, 1);
     const done = (await events(trainer, source(0, 64))).at(-1);
