@@ -140,7 +140,8 @@ function take(args: usize, values: usize, row: i32, j: i32, cols: i32, t: usize,
 
 // Job: candidates → lists of width C; a task is 64 rows.
 // args: 0 candidate indices, 1 values, 2 counts, 3 candidate capacity, 4 rows, 5 k or 0, 6 n, 7 C, 8 out indices,
-//       9 out values, 10 out counts, 11 flags, 12 scratch, 13 scratch bytes a thread, 14 thresholds by latent or 0, 15 out pre
+//       9 out values, 10 out counts, 11 flags, 12 scratch, 13 scratch bytes a thread, 14 thresholds by latent or 0, 15 out pre,
+//       16 margin, 17 cutoff: candidates not above threshold − margin or the cutoff are dropped first
 export function finishLists(args: usize, task: i32, thread: i32): void {
   const capacity = load<i32>(args, 12), rows = load<i32>(args, 16), k = load<i32>(args, 20), n = load<i32>(args, 24);
   const width = load<i32>(args, 28);
@@ -153,6 +154,7 @@ export function finishLists(args: usize, task: i32, thread: i32): void {
     const indices = load<usize>(args) + from, values = load<usize>(args, 4) + from;
     let count = load<i32>(load<usize>(args, 8) + rowSlot);
     const flagAt = load<usize>(args, 44) + rowSlot;
+    if (count <= capacity) count = dropBelow(args, indices, values, count, flagAt);
     if (k > 0 && count > k) {
       keepLargest(indices, values, count, k, scratch);
       store<i32>(flagAt, load<i32>(flagAt) | 1);
@@ -187,6 +189,23 @@ export function finishLists(args: usize, task: i32, thread: i32): void {
     }
     store<i32>(load<usize>(args, 40) + rowSlot, count);
   }
+}
+
+function dropBelow(args: usize, indices: usize, values: usize, count: i32, flagAt: usize): i32 {
+  const thresholds = load<usize>(args, 56), margin = load<f32>(args, 64), cutoff = load<f32>(args, 68);
+  let at = 0;
+  for (let i = 0; i < count; i++) {
+    const o = <usize>i << 2;
+    const latent = load<i32>(indices + o);
+    const v = load<f32>(values + o);
+    if (v != v) store<i32>(flagAt, load<i32>(flagAt) | 2);
+    const least: f32 = thresholds != 0 ? load<f32>(thresholds + (<usize>latent << 2)) - margin : cutoff;
+    if (!(v > least)) continue;
+    store<i32>(indices + (<usize>at << 2), latent);
+    store<f32>(values + (<usize>at << 2), v);
+    at++;
+  }
+  return at;
 }
 
 // Job (1 task): the lists by latent, entries (slots of the lists) in row order: a counting sort.

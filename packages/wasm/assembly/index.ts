@@ -6,3 +6,4 @@ export { batchCut } from './select';
 export { decodeRows, decodeSlice, zero } from './decode';
 export { finishValues, latentNorms, penaltyRows } from './finish';
 export { adam, latentGrads, sumOfSquares } from './latent';
+export { encodeQuantised, packQuantised, pruneLists, quantiseX, refine } from './quantised';

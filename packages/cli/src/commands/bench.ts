@@ -70,8 +70,8 @@ export default bench as unknown as CommandDef;
 
 /** The jobs of @msae/wasm by part of a step. */
 const JOBS: Record<string, readonly string[]> = {
-  encode: ['packX', 'packB', 'encodeGroup', 'quantiseX', 'packQuantised'],
-  select: ['finishLists', 'batchCut', 'refine', 'rankLists'],
+  encode: ['packX', 'packB', 'encodeGroup', 'quantiseX', 'packQuantised', 'encodeQuantised'],
+  select: ['finishLists', 'batchCut', 'pruneLists', 'refine'],
   decode: ['zero', 'decodeSlice', 'finishValues', 'latentNorms', 'penaltyRows'],
   gradients: ['transposeLists', 'latentGrads'],
   adam: ['sumOfSquares', 'adam'],
