@@ -5,7 +5,8 @@
  */
 import { type Dtype, dtypeBytes, type RandomAccess } from '@msae/data';
 import { formatError, show } from './formatError.ts';
-import { isToken, type PickleGlobal, readPickle } from './pickle.ts';
+import { readPickle } from './pickle.ts';
+import { isToken, type PickleGlobal } from './pickleMachine.ts';
 import { checkTensor, type StoredTensor } from './storedTensor.ts';
 import { openZipMember, readZipDirectory } from './zipArchive.ts';
 

@@ -130,6 +130,9 @@ export async function openZipMember(archive: RandomAccess, member: ZipMember): P
     return window(archive, name, begin, member.size);
   }
   if (member.method !== 8) throw bad(`compression method ${member.method}`, '0 (stored) or 8 (deflated)');
+  // deflate cannot shrink by more than 1032, so a larger size is a lie: do not allocate it
+  if (member.size > 1032 * member.compressedSize + 1032)
+    throw bad(`${member.size} bytes out of ${member.compressedSize}`, 'a size that deflate can reach');
   if (member.size > maxInflatedBytes) {
     throw bad(`${member.size} bytes, deflated`, `at most ${maxInflatedBytes}; store it uncompressed`);
   }

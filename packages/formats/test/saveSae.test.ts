@@ -25,7 +25,6 @@ import {
   saveSae,
   type WritableFormat,
 } from '@msae/formats';
-import { createRng } from '@msae/sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '@tensorflow/tfjs-backend-cpu';
@@ -41,10 +40,19 @@ beforeAll(async () => {
 afterAll(() => rm(root, { recursive: true, force: true }));
 
 let seed = 0;
-const normals = (count: number): Float32Array => {
-  const rng = createRng(seed++);
-  return Float32Array.from({ length: count }, () => rng.normal() * 0.5);
-};
+/** Normal numbers by Box and Muller from a linear congruential generator: other ones at every call, the same every run. */
+function normals(count: number): Float32Array {
+  let state = ++seed * 2654435761;
+  const uniform = (): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state + 1) / 2 ** 32;
+  };
+  for (let i = 0; i < 4; i++) uniform();
+  return Float32Array.from(
+    { length: count },
+    () => 0.5 * Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()),
+  );
+}
 
 function randomSae(activation: Activation, applyBDecToInput: boolean): Sae {
   const sae = saeFromWeights(
