@@ -66,7 +66,7 @@ export function checkRows(rows: { name: string; length: number }, begin: number,
 }
 
 /** A block is about this large unless the format has a unit of its own. */
-export const defaultBlockBytes: number = 1 << 18;
+const defaultBlockBytes: number = 1 << 17;
 
 /** Rows of `rowBytes` bytes that make a block of about `defaultBlockBytes`. */
 export function blockRowsFor(rowBytes: number): number {

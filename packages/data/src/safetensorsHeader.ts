@@ -8,7 +8,7 @@ import { type Dtype, dtypeBytes, isDtype } from './dtype.ts';
 import { duplicateKey } from './jsonKeys.ts';
 
 /** Longer headers are refused; the reference implementation caps at 100 MB, real files stay below 1 MB. */
-export const maxHeaderBytes = 25_000_000;
+const maxHeaderBytes = 25_000_000;
 
 export interface TensorInfo {
   readonly name: string;

@@ -18,7 +18,7 @@ export interface StreamRowsOptions {
   shuffle?: number | false;
   /** Passes over the rows; default 1, Infinity never ends. Each epoch has an order of its own. */
   epochs?: number;
-  /** Memory for the two pools together, bytes; default 64 MiB. Twice the memory, twice the mixing. */
+  /** Memory for the two pools together, bytes; default 48 MiB. Twice the memory, twice the mixing. */
   bufferBytes?: number;
   /** NaN and infinities: an error that names row and column (default), or let through. */
   nonFinite?: 'error' | 'pass';
@@ -51,7 +51,7 @@ export interface StreamedRows extends ActivationSource {
  * @throws on the first read: what the rows' format throws, or the first NaN or infinity by row and column
  */
 export function streamRows(rows: ActivationRows, options: StreamRowsOptions = {}): StreamedRows {
-  const { shuffle = false, epochs = 1, bufferBytes = 64 * 2 ** 20, nonFinite = 'error' } = options;
+  const { shuffle = false, epochs = 1, bufferBytes = 48 * 2 ** 20, nonFinite = 'error' } = options;
   const seed = shuffle === false ? undefined : shuffle;
   if (!(epochs >= 1) || (epochs !== Number.POSITIVE_INFINITY && !Number.isSafeInteger(epochs))) {
     throw new Error(`epochs: expected a whole number >= 1 or Infinity, got ${epochs}`);

@@ -2,7 +2,7 @@ import type { ActivationBatch, ActivationRows } from '../src/index.ts';
 import { readRows } from '../src/index.ts';
 
 /** Activation of row `row`, column `column`: exact in float16, bfloat16 and float32. */
-export const valueAt = (row: number, column: number): number => (((row * 31 + column * 7) % 255) - 127) / 64;
+const valueAt = (row: number, column: number): number => (((row * 31 + column * 7) % 255) - 127) / 64;
 
 /** Rows [begin, end) of the test data, with all three columns. */
 export function makeBatch(begin: number, end: number, width: number): ActivationBatch {

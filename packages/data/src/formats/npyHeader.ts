@@ -6,7 +6,7 @@ import type { RandomAccess, ReadOptions } from '../byteSource.ts';
 import { elementCount } from '../safetensorsHeader.ts';
 
 /** NumPy's type characters this package reads: kind and bytes. */
-export type NpyType = 'f2' | 'f4' | 'f8' | 'i1' | 'i2' | 'i4' | 'i8' | 'u1' | 'u2' | 'u4' | 'u8' | 'b1';
+type NpyType = 'f2' | 'f4' | 'f8' | 'i1' | 'i2' | 'i4' | 'i8' | 'u1' | 'u2' | 'u4' | 'u8' | 'b1';
 
 export interface NpyHeader {
   type: NpyType;

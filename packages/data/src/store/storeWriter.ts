@@ -16,7 +16,7 @@ export interface StoreWriterOptions {
   dtype?: 'F16' | 'BF16' | 'F32';
   /** The integer columns every batch will bring; default none. */
   columns?: readonly TokenColumn[];
-  /** A shard is closed by the append that brings it to this size, bytes; default 64 MiB. The writer holds two. */
+  /** A shard is closed by the append that brings it to this size, bytes; default 32 MiB. The writer holds two. */
   shardBytes?: number;
   /** Free text about the origin. */
   metadata?: Readonly<Record<string, string>>;
@@ -57,7 +57,7 @@ export async function openStoreWriter(
   directory: WritableDirectory,
   options: StoreWriterOptions,
 ): Promise<StoreWriter> {
-  const { shardBytes = 64 * 2 ** 20, nonFinite = 'error' } = options;
+  const { shardBytes = 32 * 2 ** 20, nonFinite = 'error' } = options;
   const index = await prepare(directory, options);
   const { width, columns, dtype } = index;
   const expectedRows = Math.ceil(shardBytes / (width * dtypeBytes[dtype] + 4 * columns.length));
