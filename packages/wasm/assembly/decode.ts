@@ -1,11 +1,12 @@
-// The weighted loss of all prefixes and its gradients, a slice of 64 columns of d at a time.
+// The weighted loss of all prefixes and its gradients, a slice of 128 columns of d at a time.
 //
 //   r_0 = b_dec − x,  r_i = r_{i−1} + f_i d_i,  Ω_i = C(k_{i+1}) − C(k_i),  S_i = Σ_{j≥i} Ω_j r_j
 //
 // A task owns its columns of dW_dec and db_dec and walks all rows in order: no atomics, and sums that do not depend on the
 // number of threads. What needs whole rows (S_i·d_i, the loss) leaves one partial sum for each slice.
 
-const SLICE: i32 = 64;
+const SLICE: i32 = 128;
+const ROW: usize = SLICE * 4;
 
 // args: 0 x, 1 W_dec, 2 b_dec, 3 indices, 4 values, 5 counts, 6 cumulative, 7 decoder cumulative or 0, 8 rows, 9 C, 10 d,
 //       11 n, 12 dW_dec, 13 db_dec, 14 dot partials [slices][rows·C], 15 report partials (f64 [slices][2 + R]),
@@ -28,13 +29,14 @@ export function decodeSlice(args: usize, task: i32, thread: i32): void {
   const vec = bytes & ~15;
   const at = <usize>column << 2;
   const stride = <usize>d << 2;
-  const S = scratch, T = V != 0 ? scratch + 256 : scratch;
-  const squares = scratch + 512;
+  const S = scratch, T = V != 0 ? scratch + ROW : scratch;
+  const squares = scratch + 2 * ROW;
   const residuals = squares + ((<usize>(width + 1) << 2) + 15 & ~15);
   const scale: f32 = <f32>2 / <f32>rows;
   const all = load<f32>(C + (<usize>n << 2));
   const allV: f32 = V != 0 ? load<f32>(V + (<usize>n << 2)) : 0;
   let loss: f64 = 0;
+  let touched = 0;
   memory.fill(report, 0, <usize>(2 + R) << 3);
   memory.fill(db + at, 0, bytes);
 
@@ -42,6 +44,8 @@ export function decodeSlice(args: usize, task: i32, thread: i32): void {
     const xr = x + <usize>row * stride + at;
     const base = <usize>row * <usize>width << 2;
     const count = min(width, load<i32>(counts + (<usize>row << 2)));
+    // Every list entry is a few cache lines somewhere in W_dec and dW_dec: ask for all of them at once.
+    touched |= touch(indices + base, count, W + at, dW + at, stride, bytes);
     for (let o: usize = 0; o < vec; o += 16) {
       v128.store(residuals + o, f32x4.sub(v128.load(b + at + o), v128.load(xr + o)));
     }
@@ -60,7 +64,7 @@ export function decodeSlice(args: usize, task: i32, thread: i32): void {
         const f = load<f32>(values + slot);
         const F = f32x4.splat(f);
         const w = W + latent * stride + at;
-        const next = cur + 256;
+        const next = cur + ROW;
         let o: usize = 0;
         for (; o + 32 <= vec; o += 32) {
           const r0 = v128.load(cur + o), r1 = v128.load(cur + o, 16);
@@ -94,7 +98,7 @@ export function decodeSlice(args: usize, task: i32, thread: i32): void {
       store<f32>(squares + (<usize>i << 2), squared);
       loss += <f64>(upTo - before) * <f64>squared;
       before = upTo;
-      cur += 256;
+      cur += ROW;
     }
     for (let q = 0, i = 0; q < R; q++) {
       const p = load<i32>(lengths + (<usize>q << 2));
@@ -103,12 +107,12 @@ export function decodeSlice(args: usize, task: i32, thread: i32): void {
       store<f64>(o, load<f64>(o) + <f64>load<f32>(squares + (<usize>i << 2)));
     }
 
-    cur = residuals + (<usize>count << 8);
+    cur = residuals + <usize>count * ROW;
     if (residualOut != 0) {
       const out = residualOut + <usize>row * stride + at;
       for (let o: usize = 0; o < bytes; o += 4) store<f32>(out + o, -load<f32>(cur + o));
     }
-    memory.fill(S, 0, 512);
+    memory.fill(S, 0, 2 * ROW);
     let above = all, aboveV = allV;
     for (let i = count; i > 0; i--) {
       const slot = base + (<usize>(i - 1) << 2);
@@ -171,7 +175,7 @@ export function decodeSlice(args: usize, task: i32, thread: i32): void {
         }
       }
       store<f32>(dots + slot, horizontal(f32x4.add(dot0, dot1)) + dot);
-      cur -= 256;
+      cur -= ROW;
     }
     const omega = (V != 0 ? aboveV : above) * scale;
     const out = db + at;
@@ -179,8 +183,19 @@ export function decodeSlice(args: usize, task: i32, thread: i32): void {
       store<f32>(out + o, load<f32>(out + o) + load<f32>(T + o) + omega * load<f32>(cur + o));
     }
   }
+  store<i32>(scratch, touched); // so that the loads are not optimised away
   store<f64>(report, loss);
   store<f64>(report, variance(x + at, rows, stride, bytes, scratch), 8);
+}
+
+function touch(indices: usize, count: i32, w: usize, g: usize, stride: usize, bytes: usize): i32 {
+  let any = 0;
+  for (let i = 0; i < count; i++) {
+    const shift = <usize>load<i32>(indices + (<usize>i << 2)) * stride;
+    for (let o: usize = 0; o < bytes; o += 64) any |= load<i32>(w + shift + o) | load<i32>(g + shift + o);
+    any |= load<i32>(w + shift + bytes - 4) | load<i32>(g + shift + bytes - 4);
+  }
+  return any;
 }
 
 // Σ (x − x̄)² of a slice of columns; `mean` holds a slice of floats.

@@ -3,11 +3,11 @@ import type { NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 import { f32, type Runtime } from '../runtime.ts';
 import { type Outputs, withOutputs } from './outputs.ts';
 
-const SLICE = 64;
+const SLICE = 128;
 /** As in assembly/finish.ts. */
 const PENALTIES: Record<PenaltyKind, number> = { none: 0, l1: 1, log: 2, sqrt: 3, tanh: 4 };
 
-/** MsaeWeightedPrefixDecode: slices of 64 columns, each owned by one task; see assembly/decode.ts. */
+/** MsaeWeightedPrefixDecode: slices of 128 columns, each owned by one task; see assembly/decode.ts. */
 export function prefixLoss(
   runtime: Runtime,
   inputs: NamedTensorInfoMap,
@@ -35,7 +35,7 @@ function run(
 
   const slices = Math.ceil(d / SLICE);
   const blocks = Math.ceil(rows / 64);
-  const threadBytes = 512 + (capacity + 1) * 4 + 16 + (capacity + 2) * 256;
+  const threadBytes = 2 * SLICE * 4 + (capacity + 1) * 4 + 16 + (capacity + 2) * SLICE * 4;
   const dots = runtime.scratch('dots', slices * rows * capacity * 4);
   const partials = runtime.scratch('report', (slices + blocks) * (2 + R) * 8);
   const lengthsAt = runtime.scratch('lengths', Math.max(4, R * 4));
