@@ -1,7 +1,7 @@
 /**
  * The kernel contract of the sparse path. A backend takes part by registering any of these tfjs kernels under its own
  * name (`tf.registerKernel({ kernelName: KERNEL.encodeActive, backendName, kernelFunc })`); what it does not register
- * runs as a composition of stock tfjs ops (`composed/`). Formulas: the package README, "The sparse path".
+ * runs as a composition of stock tfjs ops (`composed/`). Formulas: README.md beside this file.
  *
  * Active lists are rows of a fixed capacity C (see {@link ActiveLatents}): the latents of a row in ascending order, then
  * padding with index N and value 0. Because C(N) − C(N) = 0 a padded slot weighs nothing in the loss.

@@ -1,6 +1,6 @@
 /**
  * One training step's loss and gradients over active latents only: encode → weighted-prefix decode with its gradient →
- * per-latent gradients. The cost does not depend on the number of prefixes. Formulas: the package README, "The sparse path".
+ * per-latent gradients. The cost does not depend on the number of prefixes. Formulas: README.md beside this file.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { checkTensor } from '../checks.ts';
