@@ -1,6 +1,5 @@
 """Byte-level BPE of 4,096 tokens, trained on the training documents only."""
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +32,3 @@ def encode(tokenizer: Tokenizer, document: Document) -> np.ndarray:
     ids = tokenizer.encode(" ".join(document.words), add_special_tokens=False).ids
     return np.array([tokenizer.token_to_id(END_OF_TEXT), *ids], dtype=np.int64)
 
-
-def most_common(ids: np.ndarray, n: int) -> list[tuple[int, int]]:
-    return Counter(ids.tolist()).most_common(n)
