@@ -28,12 +28,12 @@ describe('feeds', () => {
     const plan = feedPlan('m', inputs, ort);
     const [batch] = await collect(contextBatches(documents([7, 8, 9], [4]), plan));
     const feeds = plan.feeds(batch!);
-    expect(Array.from(feeds['input_ids']!.data as BigInt64Array, Number)).toEqual([7, 8, 9, 4, 0, 0]);
-    expect(Array.from(feeds['attention_mask']!.data as Float32Array)).toEqual([1, 1, 1, 1, 0, 0]);
-    expect(Array.from(feeds['token_type_ids']!.data as Int32Array)).toEqual([0, 0, 0, 0, 0, 0]);
-    expect(Array.from(feeds['position_ids']!.data as BigInt64Array, Number)).toEqual([0, 1, 2, 0, 1, 2]);
+    expect(Array.from(feeds.input_ids!.data as BigInt64Array, Number)).toEqual([7, 8, 9, 4, 0, 0]);
+    expect(Array.from(feeds.attention_mask!.data as Float32Array)).toEqual([1, 1, 1, 1, 0, 0]);
+    expect(Array.from(feeds.token_type_ids!.data as Int32Array)).toEqual([0, 0, 0, 0, 0, 0]);
+    expect(Array.from(feeds.position_ids!.data as BigInt64Array, Number)).toEqual([0, 1, 2, 0, 1, 2]);
     expect(feeds['past_key_values.0.key']!.dims).toEqual([2, 4, 0, 16]);
-    expect(feeds['use_cache_branch']!.data).toEqual(new Uint8Array([0]));
+    expect(feeds.use_cache_branch!.data).toEqual(new Uint8Array([0]));
   });
 
   it('keeps to the batch size and length a model insists on', async () => {

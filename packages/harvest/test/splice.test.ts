@@ -46,7 +46,7 @@ describe('splicing into the example language model', () => {
       tap: 'blocks.1.mlp_out',
       reconstructions: { same: (x) => x },
     });
-    expect(report.reconstructions['same']!.crossEntropy).toBeCloseTo(reference.clean, 4);
+    expect(report.reconstructions.same!.crossEntropy).toBeCloseTo(reference.clean, 4);
     // without one MLP the model is worse, but not as lost as without its stream
     expect(report.zeroAblated.crossEntropy).toBeGreaterThan(reference.clean + 0.001);
     expect(report.zeroAblated.crossEntropy).toBeLessThan(reference.zero.crossEntropy);
@@ -94,7 +94,7 @@ describe('splicing into exports without names', () => {
         reconstructions: { same: (x) => x },
       });
       expect(report.tokens).toBe(5);
-      expect(report.reconstructions['same']!.kl).toBeCloseTo(0, 6);
+      expect(report.reconstructions.same!.kl).toBeCloseTo(0, 6);
       expect(report.zeroAblated.kl).toBeGreaterThan(1e-3);
     });
   }

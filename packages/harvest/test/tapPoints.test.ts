@@ -67,7 +67,7 @@ describe('tap points of a text recogniser', () => {
   });
 });
 
-const minilm = process.env['MSAE_MINILM'] ?? path('../../../build/minilm/model.onnx');
+const minilm = process.env.MSAE_MINILM ?? path('../../../build/minilm/model.onnx');
 const why = existsSync(minilm) ? '' : ' (skipped: run test/fixtures/export_minilm.py, it needs PyPI)';
 
 describe(`all-MiniLM-L6-v2, post-norm${why}`, () => {
