@@ -1,8 +1,9 @@
 /**
  * Training steps of msae and of PyTorch in turns on the same machine, and the ratios.
  *
- *     pnpm bench:peer [--threads 2] [--rounds 3] [--backend wasm,tensorflow] [--sizes 512x4096,768x12288,768x24576] [--json]
+ *     pnpm bench:peer [--threads 2] [--rounds 3] [--backend wasm,hybrid] [--sizes 512x4096,768x12288,768x24576] [--json]
  *
+ * `hybrid` keeps all tensors in wasm memory and runs the encoder's product on libtensorflow (`msae setup-native` first).
  * PyTorch comes from MSAE_BENCH_PYTHON (an interpreter that has torch); without it a virtual environment is made in
  * node_modules/.cache/msae-bench and torch is installed there with pip.
  */
@@ -66,15 +67,9 @@ function runPyTorch(d: string, n: string): number {
 }
 
 function runMsae(backend: string, d: string, n: string): number {
-  const command = [
-    '--import',
-    'tsx',
-    `${root}packages/cli/src/main.ts`,
-    'bench',
-    'step',
-    '--backend',
-    backend,
-  ];
+  const where =
+    backend === 'hybrid' ? ['--backend', 'wasm', '--encoder', 'tensorflow'] : ['--backend', backend];
+  const command = ['--import', 'tsx', `${root}packages/cli/src/main.ts`, 'bench', 'step', ...where];
   return parse(execFileSync(process.execPath, [...command, ...shared(d, n)], { cwd: root, encoding: 'utf8' }))
     .ms;
 }

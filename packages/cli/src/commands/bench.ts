@@ -15,6 +15,11 @@ const step = defineCommand({
     l0: { type: 'string', description: 'relu: expected active latents a row', default: '40' },
     path: { type: 'string', description: 'sparse or dense', default: 'sparse' },
     backend: { type: 'string', description: `auto, ${BACKENDS.join(', ')}`, default: 'wasm' },
+    encoder: {
+      type: 'string',
+      description: "wasm backend: the encoder's product on wasm or tensorflow",
+      default: 'wasm',
+    },
     threads: { type: 'string', description: 'CPU threads' },
     steps: { type: 'string', description: 'steps to measure, after two to warm up', default: '7' },
     json: { type: 'boolean', description: 'write one JSON object to stdout' },
@@ -33,7 +38,12 @@ const step = defineCommand({
     };
     const name = choice('backend', args.backend, ['auto', ...BACKENDS] as const);
     const threads = args.threads === undefined ? undefined : count('threads', args.threads);
-    const backend = await useNode({ backend: name as 'auto' | BackendName, ...(threads && { threads }) });
+    const encoder = choice('encoder', args.encoder, ['wasm', 'tensorflow'] as const);
+    const backend = await useNode({
+      backend: name as 'auto' | BackendName,
+      encoder,
+      ...(threads && { threads }),
+    });
     const onWasm = backend.name === 'wasm';
     let stop: (() => Record<string, number>) | undefined;
     const times = await benchSteps(options, () => {
