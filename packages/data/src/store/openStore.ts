@@ -100,6 +100,10 @@ function shardAt(starts: readonly number[], row: number): number {
   return low;
 }
 
+/** Closes a shard that could be opened. */
+const closeReader = (reader: Promise<ShardReader>): Promise<void> =>
+  reader.then((opened) => opened.close()).catch(() => undefined);
+
 interface OpenShards {
   use<T>(shard: number, work: (reader: ShardReader) => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -127,7 +131,7 @@ function openShards(
       if (open.size <= maxOpenShards) return;
       if (held.users > 0) continue;
       open.delete(shard);
-      await (await held.reader).close();
+      await closeReader(held.reader);
     }
   };
   return {
@@ -139,18 +143,18 @@ function openShards(
       try {
         return await work(await held.reader);
       } catch (error) {
-        open.delete(shard); // opened anew when tried again
-        if (held.users === 1) await held.reader.then((reader) => reader.close()).catch(() => undefined);
+        if (open.get(shard) === held) open.delete(shard); // opened anew when tried again
         throw error;
       } finally {
         held.users--;
+        if (held.users === 0 && open.get(shard) !== held) await closeReader(held.reader);
         await evict();
       }
     },
     async close() {
       const all = [...open.values()];
       open.clear();
-      for (const held of all) await held.reader.then((reader) => reader.close()).catch(() => undefined);
+      for (const held of all) await closeReader(held.reader);
     },
   };
 }
