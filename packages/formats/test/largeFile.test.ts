@@ -1,14 +1,15 @@
 /** Files beyond 2 and 4 GB, on disk. They are sparse: almost all of them is a hole, which takes no space. */
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { topK } from '@msae/core';
 import { readSafetensors } from '@msae/data';
 import { openFile } from '@msae/data/node';
-import { inspectSae, loadSae } from '@msae/formats';
+import { type Folder, inspectSae, loadSae } from '@msae/formats';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '@tensorflow/tfjs-backend-cpu';
+import { diskFolder } from '../src/node/diskFolder.ts';
 import { readTensor, safetensorsTensors } from '../src/storedTensor.ts';
 import { pickleStateDict, type TorchEntry } from '../src/writers/torchWrite.ts';
 import { centralHeader, endRecords, localHeader, type Written } from '../src/writers/zipWrite.ts';
@@ -145,6 +146,60 @@ sparse('a torch file of 4.8 GB (zip64)', () => {
       [1, 2, 3],
       [0.5, -0.5],
     ]);
+    loaded.dispose();
+  });
+});
+
+sparse('memory', () => {
+  it('holds the weights once while they load', async () => {
+    const [d, n] = [512, 32_768];
+    const folder = join(root, 'once');
+    await mkdir(folder);
+    const places: [string, number[]][] = [
+      ['W_dec', [n, d]],
+      ['W_enc', [d, n]],
+      ['b_dec', [d]],
+      ['b_enc', [n]],
+    ];
+    let end = 0;
+    const header: Record<string, unknown> = {};
+    for (const [name, shape] of places) {
+      const size = 4 * shape.reduce((a, b) => a * b, 1);
+      header[name] = { dtype: 'F32', shape, data_offsets: [end, end + size] };
+      end += size;
+    }
+    const text = new TextEncoder().encode(JSON.stringify(header));
+    const head = new Uint8Array(8 + text.byteLength);
+    new DataView(head.buffer).setBigUint64(0, BigInt(text.byteLength), true);
+    head.set(text, 8);
+    await writeSparse(join(folder, 'sae_weights.safetensors'), [
+      [0, head],
+      [head.byteLength + end - 4, bytesOf([1])],
+    ]);
+    const cfg = { architecture: 'standard', d_in: d, d_sae: n, metadata: { sae_lens_version: '6.54.12' } };
+    await writeSparse(join(folder, 'cfg.json'), [[0, new TextEncoder().encode(JSON.stringify(cfg))]]);
+
+    const before = process.memoryUsage().arrayBuffers;
+    let peak = 0;
+    const disk = diskFolder(folder);
+    const watched: Folder = {
+      ...disk,
+      async open(path) {
+        const source = await disk.open(path);
+        return (
+          source && {
+            ...source,
+            async readInto(target, offset, options) {
+              await source.readInto!(target, offset, options);
+              peak = Math.max(peak, process.memoryUsage().arrayBuffers - before);
+            },
+          }
+        );
+      },
+    };
+    const loaded = await loadSae(watched);
+    expect(peak).toBeGreaterThan(0.9 * end);
+    expect(peak).toBeLessThan(1.2 * end);
     loaded.dispose();
   });
 });
