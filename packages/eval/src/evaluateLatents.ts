@@ -4,6 +4,7 @@ import type { ActiveRows } from './activeRows.ts';
 import { contextCollector } from './contexts.ts';
 import { cooccurrenceAccumulator } from './cooccurrence.ts';
 import { checkPrefixes, decodeActive } from './decodeActive.ts';
+import { denseProbes } from './denseProbes.ts';
 import type { LabelProbes, SaeEvaluation } from './evaluation.ts';
 import type { EvaluationBatch, LabelSet } from './evaluationBatch.ts';
 import { type ForestOptions, latentForest } from './forest.ts';
@@ -60,7 +61,8 @@ export async function evaluateLatents(
   const histograms = activationHistograms({ nLatents });
   const pairs = cooccurrenceAccumulator({ nLatents });
   const collector = contextCollector({ nLatents, ...options.contexts });
-  const reconstructions = lengths.map(() => reconstructionAccumulator(dModel));
+  const reconstruction = reconstructionAccumulator(dModel);
+  const errors = new Float64Array(lengths.length);
   const activeBelow = new Float64Array(lengths.length);
   const profileSet = labelSets[0];
   const profiles = profileSet && labelProfiles({ nLatents, nLabels: profileSet.names.length });
@@ -76,19 +78,17 @@ export async function evaluateLatents(
     const active = await source.encode(batch);
     const x: Matrix = { data: batch.data, rows: batch.rows, columns: dModel };
     const rebuilt = decodeActive({ active, decoder, bias, prefixes: lengths });
+    reconstruction.add(x, rebuilt.at(-1)!);
     rebuilt.forEach((xHat, p) => {
-      reconstructions[p]!.add(x, xHat);
+      errors[p]! += squaredError(x, xHat);
     });
     countBelow(active, lengths, activeBelow);
     sparsity.add(active);
     histograms.add(active);
     pairs.add(active);
     if (batch.tokenIds) {
-      collector.add({
-        active,
-        tokens: batch.tokenIds,
-        ...(batch.positions && { positions: batch.positions }),
-      });
+      const positions = readingOrder(batch);
+      collector.add({ active, tokens: batch.tokenIds, ...(positions && { positions }) });
     }
     const labels = labelSets.map((set) => set.labelsOf(batch, rows));
     if (profiles) profiles.add(active, labels[0]!);
@@ -98,17 +98,18 @@ export async function evaluateLatents(
   }
   if (rows === 0) throw new RangeError('evaluate: the stream holds no rows of activations');
 
-  const whole = reconstructions.at(-1)!.result();
+  const whole = reconstruction.result();
   return {
     nLatents,
     dModel,
     tokens: rows,
     reconstruction: whole,
     sparsity: sparsity.result(),
-    prefixes: lengths.map((length, p) => {
-      const { fvu, cosine } = reconstructions[p]!.result();
-      return { length, l0: activeBelow[p]! / rows, fvu, cosine };
-    }),
+    prefixes: lengths.map((length, p) => ({
+      length,
+      l0: activeBelow[p]! / rows,
+      fvu: errors[p]! / rows / whole.variance,
+    })),
     decoderSimilarity: selfSimilarity(decoder),
     forest: latentForest(pairs.result(), options.forest),
     latents: Array.from({ length: nLatents }, (_, latent) => ({
@@ -118,14 +119,15 @@ export async function evaluateLatents(
     })),
     ...(profileSet &&
       profiles && { labels: { name: profileSet.name, names: profileSet.names, base: profiles.base() } }),
-    probes: sampler.samples().map(
-      (sample, s): LabelProbes => ({
+    probes: sampler.samples().map((sample, s): LabelProbes => {
+      const probes = denseProbes(sample);
+      return {
         name: labelSets[s]!.name,
         names: labelSets[s]!.names,
-        absorption: labelAbsorption({ sample, decoder }),
-        sparseProbing: sparseProbing(sample),
-      }),
-    ),
+        absorption: labelAbsorption({ sample, decoder, probes }),
+        sparseProbing: sparseProbing(sample, { dense: probes }),
+      };
+    }),
   };
 }
 
@@ -135,4 +137,17 @@ function countBelow(active: ActiveRows, lengths: readonly number[], counts: Floa
     const latent = active.indices[at]!;
     for (let p = lengths.length - 1; p >= 0 && latent < lengths[p]!; p--) counts[p]! += 1;
   }
+}
+
+/** Positions that count up by one only within a document. */
+function readingOrder({ positions, docIds }: EvaluationBatch): ArrayLike<number> | undefined {
+  if (!positions || !docIds) return positions;
+  return Float64Array.from(positions, (position, row) => docIds[row]! * 2 ** 32 + position);
+}
+
+/** Σ‖x − x̂‖² over rows. */
+function squaredError({ data }: Matrix, { data: rebuilt }: Matrix): number {
+  let sum = 0;
+  for (let at = 0; at < data.length; at++) sum += (data[at]! - rebuilt[at]!) ** 2;
+  return sum;
 }

@@ -30,7 +30,6 @@ export interface PrefixEvaluation {
   readonly length: number;
   readonly l0: number;
   readonly fvu: number;
-  readonly cosine: number;
 }
 
 export interface LatentEvaluation {

@@ -5,13 +5,13 @@
  */
 import { absorption } from './absorption.ts';
 import type { ActiveRows } from './activeRows.ts';
+import { type DenseProbe, denseProbes } from './denseProbes.ts';
 import { fitLogistic, logisticScores } from './logistic.ts';
 import type { Matrix } from './matrix.ts';
 import {
   gatherLatents,
   gatherRows,
   meanDifference,
-  type ProbeRows,
   type ProbeSample,
   type ProbeTask,
   probeTasks,
@@ -24,6 +24,8 @@ export interface LabelAbsorptionOptions extends TaskOptions {
   readonly sample: ProbeSample;
   /** W_dec [N, d]. */
   readonly decoder: Matrix;
+  /** Probes that are there already (`denseProbes` with the same options). */
+  readonly probes?: ReadonlyMap<number, DenseProbe>;
   /** Labels whose probe has a lower F1 on held-out tokens are left out. Default 0.6. */
   readonly minProbeF1?: number;
   /** A further latent is a split of the label while it raises the k-sparse probe's F1 by more than this. Default 0.03. */
@@ -62,32 +64,26 @@ const CANDIDATES = 64;
 /** Absorption and splitting for every label with enough tokens and a good enough probe. */
 export function labelAbsorption(options: LabelAbsorptionOptions): LabelAbsorptionResult {
   const { sample, decoder, minProbeF1 = 0.6 } = options;
+  const probes = options.probes ?? denseProbes(sample, options);
   const labels: LabelAbsorption[] = [];
   let unprobed = 0;
   for (const task of probeTasks(sample, options)) {
-    const trainX = gatherRows(sample.x, task.train.rows);
-    const testX = gatherRows(sample.x, task.test.rows);
-    const probe = fitLogistic(trainX, task.train.positive, { tolerance: 1e-5 });
-    const testScores = logisticScores(probe, testX);
-    const probeF1 = scoreQuality(testScores, task.test.positive).f1;
-    if (!(probeF1 > minProbeF1)) {
+    const probe = probes.get(task.label);
+    if (!probe || !(probe.f1 > minProbeF1)) {
       unprobed += 1;
       continue;
     }
     const split = splitLatents(sample.active, task, options);
-    // True positives of the probe over the whole task: absorption counts silences, it fits nothing.
-    const found = truePositives(task.train, logisticScores(probe, trainX)).concat(
-      truePositives(task.test, testScores),
-    );
-    const rows = Int32Array.from(found);
+    // Training tokens count too: absorption counts silences, it fits nothing.
+    const rows = probe.truePositives;
     const measured = absorption({
-      probe: probe.weights,
+      probe: probe.model.weights,
       mainLatents: split.latents,
       decoder,
       x: gatherRows(sample.x, rows),
       active: pickRows(sample.active, rows),
     });
-    labels.push({ label: task.label, probeF1, ...split, ...measured });
+    labels.push({ label: task.label, probeF1: probe.f1, ...split, ...measured });
   }
   const mean = (of: (l: LabelAbsorption) => number) =>
     labels.reduce((sum, l) => sum + of(l), 0) / labels.length;
@@ -148,10 +144,6 @@ function scaled(m: Matrix): Matrix {
   const positive = Array.from(m.data).filter((value) => value > 0);
   const mean = positive.reduce((sum, value) => sum + value, 0) / Math.max(1, positive.length);
   return mean > 0 ? { ...m, data: Float64Array.from(m.data, (value) => value / mean) } : m;
-}
-
-function truePositives({ rows, positive }: ProbeRows, scores: Float64Array): number[] {
-  return Array.from(rows).filter((_, s) => positive[s] === 1 && scores[s]! > 0);
 }
 
 function pickRows(active: ActiveRows, rows: Int32Array): ActiveRows {

@@ -35,10 +35,16 @@ export function logitEffects(options: {
   return Array.from({ length: decoder.rows }, (_, latent) => {
     const row = Float64Array.from({ length: width }, (_, k) => decoder.data[latent * width + k]!);
     const effects = new Float64Array(vocabulary);
-    for (let t = 0, at = 0; t < vocabulary; t++) {
-      let effect = 0;
-      for (let k = 0; k < width; k++) effect += row[k]! * tokens[at++]!;
-      effects[t] = effect;
+    for (let t = 0, from = 0; t < vocabulary; t++, from += width) {
+      // Two sums at a time: one would wait for its own last addition.
+      let even = 0;
+      let odd = 0;
+      let k = 0;
+      for (; k + 1 < width; k += 2) {
+        even += row[k]! * tokens[from + k]!;
+        odd += row[k + 1]! * tokens[from + k + 1]!;
+      }
+      effects[t] = even + odd + (k < width ? row[k]! * tokens[from + k]! : 0);
     }
     return { promoted: strongest(effects, top, 1), suppressed: strongest(effects, top, -1) };
   });

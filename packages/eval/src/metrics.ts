@@ -24,6 +24,7 @@ export {
   cooccurrenceAccumulator,
 } from './cooccurrence.ts';
 export { decodeActive } from './decodeActive.ts';
+export { type DenseProbe, denseProbes } from './denseProbes.ts';
 export { type EvaluationOptions, evaluateLatents, type LatentSource } from './evaluateLatents.ts';
 export {
   evaluationToJson,

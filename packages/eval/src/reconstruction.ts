@@ -12,6 +12,8 @@ export interface ReconstructionMetrics {
   readonly explainedVariance: number;
   /** Mean over tokens of the squared error, summed over dimensions. */
   readonly mse: number;
+  /** Mean over tokens of ‖x − x̄‖². */
+  readonly variance: number;
   /** Mean over tokens of cos(x, x̂); a zero vector counts as 0. */
   readonly cosine: number;
   /** Shrinkage: mean ‖x̂‖/‖x‖ over tokens with ‖x‖ > 1e-6; 1 is none. */
@@ -40,7 +42,10 @@ export function reconstructionAccumulator(width: number): ReconstructionAccumula
       if (x.rows === 0) return;
       shift ??= Float64Array.from({ length: width }, (_, j) => x.data[j]!);
       for (let r = 0; r < x.rows; r++) {
-        let [error, xx, yy, xy] = [0, 0, 0, 0];
+        let error = 0;
+        let xx = 0;
+        let yy = 0;
+        let xy = 0;
         for (let j = 0, at = r * width; j < width; j++, at++) {
           const a = x.data[at]!;
           const b = xHat.data[at]!;
@@ -77,6 +82,7 @@ export function reconstructionAccumulator(width: number): ReconstructionAccumula
         fvu,
         explainedVariance: 1 - fvu,
         mse: errors / tokens,
+        variance: variance / tokens,
         cosine: cosines / tokens,
         l2Ratio: longEnough > 0 ? ratios / longEnough : Number.NaN,
         relativeBias: reconstructed / crossed,

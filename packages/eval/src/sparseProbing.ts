@@ -2,10 +2,10 @@
  * k-sparse probing (Gurnee et al. 2023, as in SAEBench): how well do the k latents with the greatest difference of means tell a
  * label? Logistic regression on those k activations, accuracy on held-out tokens of a balanced task.
  */
+import { type DenseProbe, denseProbes } from './denseProbes.ts';
 import { fitLogistic, logisticScores } from './logistic.ts';
 import {
   gatherLatents,
-  gatherRows,
   meanDifference,
   type ProbeSample,
   probeTasks,
@@ -30,13 +30,14 @@ export interface SparseProbingResult {
 export interface SparseProbingOptions extends TaskOptions {
   /** Default [1, 2, 5]. */
   readonly ks?: readonly number[];
-  /** Also probe x itself. Default true. */
-  readonly dense?: boolean;
+  /** Also probe x itself. Default true; probes that are there already (`denseProbes` with the same options) are used again. */
+  readonly dense?: boolean | ReadonlyMap<number, DenseProbe>;
 }
 
 /** k-sparse probing over every label with enough tokens. */
 export function sparseProbing(sample: ProbeSample, options: SparseProbingOptions = {}): SparseProbingResult {
   const { ks = [1, 2, 5], dense = true } = options;
+  const probes = dense === true ? denseProbes(sample, options) : dense === false ? undefined : dense;
   const perLabel = probeTasks(sample, options).map(({ label, train, test }) => {
     const difference = meanDifference(sample.active, train);
     const ranked = Array.from(difference.keys()).sort(
@@ -51,10 +52,8 @@ export function sparseProbing(sample: ProbeSample, options: SparseProbingOptions
       ).accuracy;
     });
     const result = { label, accuracy, latents: ranked.slice(0, Math.max(...ks)) };
-    if (!dense) return result;
-    const model = fitLogistic(gatherRows(sample.x, train.rows), train.positive, { tolerance: 1e-5 });
-    const scores = logisticScores(model, gatherRows(sample.x, test.rows));
-    return { ...result, dense: scoreQuality(scores, test.positive).accuracy };
+    const probe = probes?.get(label);
+    return probe ? { ...result, dense: probe.accuracy } : result;
   });
   const mean = (of: (entry: (typeof perLabel)[number]) => number) =>
     perLabel.reduce((sum, entry) => sum + of(entry), 0) / perLabel.length;
@@ -62,7 +61,7 @@ export function sparseProbing(sample: ProbeSample, options: SparseProbingOptions
     accuracy: ks.map((k, at) => ({ k, mean: mean((entry) => entry.accuracy[at]!) })),
     perLabel,
   };
-  return dense
+  return probes
     ? { ...summary, denseAccuracy: mean((entry) => ('dense' in entry ? entry.dense : Number.NaN)) }
     : summary;
 }

@@ -1,0 +1,97 @@
+/** Everything measured about a trained SAE, all of it on documents that neither it nor the language model has seen. */
+import { streamRows } from '@msae/data';
+import { decodeActive, evaluateSae, logitEffects, type SaeEvaluation, saeLatents } from '@msae/eval';
+import { evaluateSplice, unembedding } from '@msae/harvest';
+import type { ReportRun } from '@msae/report';
+import { type Activations, TAP } from './activations.ts';
+import { labelSets } from './labels.ts';
+import { PREFIXES, type TrainedSae } from './trainSae.ts';
+
+/** Predictions that cross-entropy is measured on. */
+const SPLICED_TOKENS = 8_000;
+
+export interface Measured {
+  readonly trained: TrainedSae;
+  readonly evaluation: SaeEvaluation;
+  readonly recovered: NonNullable<ReportRun['recovered']> & { readonly ceRecovered: number };
+}
+
+export async function measure(
+  trained: readonly TrainedSae[],
+  activations: Activations,
+  options: { signal: AbortSignal; onProgress: (what: string) => void },
+): Promise<Measured[]> {
+  const { store, documents } = activations.heldOut;
+  const latents = await Promise.all(trained.map(({ sae }) => saeLatents(sae)));
+  const name = (at: number, length: number) => `${at} ${length}`;
+  options.onProgress('cross-entropy with reconstructions in place');
+  const spliced = await evaluateSplice(activations.model, documents, {
+    tap: TAP,
+    contextLength: 128,
+    maxTokens: SPLICED_TOKENS,
+    skipTokenIds: [activations.tokenizer.idOf('<|endoftext|>') ?? -1],
+    signal: options.signal,
+    reconstructions: Object.fromEntries(
+      latents.flatMap((source, at) =>
+        PREFIXES.map((length) => [
+          name(at, length),
+          async (x: Float32Array, rows: number) => {
+            const active = await source.encode({ data: x, rows, width: source.dModel });
+            const { decoder, bias } = source;
+            return decodeActive({ active, decoder, bias, prefixes: [length] })[0]!.data as Float32Array;
+          },
+        ]),
+      ),
+    ),
+  });
+  const measured: Measured[] = [];
+  for (const [at, run] of trained.entries()) {
+    options.signal.throwIfAborted();
+    options.onProgress(`${run.variant}, seed ${run.seed}: latents, probes, absorption`);
+    const evaluation = await evaluateSae(run.sae, streamRows(store).batches({ batchSize: 2048 }), {
+      prefixes: PREFIXES,
+      labelSets: labelSets(documents),
+      totalRows: store.length,
+      // Only a Matryoshka SAE's latents come in an order.
+      forest: { order: run.variant === 'matryoshka' ? 'index' : 'density' },
+      signal: options.signal,
+    });
+    const whole = spliced.reconstructions[name(at, PREFIXES.at(-1)!)]!;
+    measured.push({
+      trained: run,
+      evaluation,
+      recovered: {
+        ceRecovered: whole.ceRecovered,
+        klRecovered: whole.klRecovered,
+        ceClean: spliced.clean,
+        ceReconstructed: whole.crossEntropy,
+        prefixes: PREFIXES.map((length) => ({
+          length,
+          ceRecovered: spliced.reconstructions[name(at, length)]!.ceRecovered,
+        })),
+      },
+    });
+  }
+  return measured;
+}
+
+/** A measured SAE as a run of the report. */
+export async function reportRun(
+  { trained, evaluation, recovered }: Measured,
+  activations: Activations,
+): Promise<ReportRun> {
+  const { decoder } = await saeLatents(trained.sae);
+  const matrix = unembedding(activations.model);
+  return {
+    name: trained.variant === 'matryoshka' ? 'Matryoshka' : 'Vanilla',
+    evaluation,
+    recovered,
+    curves: trained.curves,
+    ...(matrix && {
+      logitEffects: logitEffects({
+        decoder,
+        unembedding: { data: matrix.data, rows: matrix.vocabulary, columns: matrix.width },
+      }),
+    }),
+  };
+}
