@@ -6,7 +6,7 @@ import { openShard, type Scratch, type ShardReader } from './shardReader.ts';
 import { readIndex, type StoreIndex } from './storeIndex.ts';
 
 /** Shards that are kept open at a time. */
-const maxOpenShards = 64;
+const maxOpenShards = 512;
 
 export interface OpenStoreOptions extends ReadOptions {
   /** Check every block that is read against its checksum; default true. */
