@@ -4,7 +4,9 @@ import { bin, checkNode, installPackages, root } from './setup.mjs';
 
 checkNode();
 installPackages();
-const job = spawnSync(bin('tsx'), ['examples/toy-tree/main.ts', ...process.argv.slice(2)], {
+// Ctrl-C reaches the job too, which saves a checkpoint: wait for it.
+process.on('SIGINT', () => undefined);
+const job = spawnSync(bin('tsx'), ['examples/brown-lm/src/main.ts', ...process.argv.slice(2)], {
   cwd: root,
   stdio: 'inherit',
 });
