@@ -4,6 +4,8 @@ import type { CommandDef } from 'citty';
 export const commands: Record<string, () => Promise<CommandDef>> = {
   harvest: async () => (await import('./harvest.ts')).default,
   train: async () => (await import('./train.ts')).default,
+  eval: async () => (await import('./eval.ts')).default,
+  report: async () => (await import('./report.ts')).default,
   convert: async () => (await import('./convert.ts')).default,
   inspect: async () => (await import('./inspect.ts')).default,
   doctor: async () => (await import('./doctor.ts')).default,

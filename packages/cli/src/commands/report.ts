@@ -1,0 +1,86 @@
+/** `msae report EVALUATION…`: one HTML page of one or several evaluated SAEs. */
+import { readFile } from 'node:fs/promises';
+import type { CurvePoint, ReportRun } from '@msae/report';
+import { writeReport } from '@msae/report/node';
+import { type CommandDef, defineCommand } from 'citty';
+import { readEvaluation } from './evaluationFile.ts';
+
+const command = defineCommand({
+  meta: {
+    name: 'report',
+    description: 'Make one self-contained HTML page of evaluations, the first shown first',
+  },
+  args: {
+    evaluation: {
+      type: 'positional',
+      required: true,
+      description: 'files of msae eval; several are set side by side',
+      valueHint: 'file…',
+    },
+    out: { type: 'string', description: 'the page', default: 'report.html', valueHint: 'file' },
+    title: { type: 'string', description: 'its title', default: 'Sparse autoencoders', valueHint: 'text' },
+    metrics: {
+      type: 'string',
+      description: 'metrics.jsonl of the trainings, in the order of the evaluations, separated by commas',
+      valueHint: 'file,…',
+    },
+    json: { type: 'boolean', description: 'print path and size as JSON' },
+  },
+  async run({ args }) {
+    try {
+      const files = await Promise.all(args._.map(readEvaluation));
+      const metrics = args.metrics === undefined ? [] : args.metrics.split(',');
+      if (metrics.length > files.length) {
+        throw new Error(
+          `--metrics: ${metrics.length} files for ${files.length} evaluations; give at most one each`,
+        );
+      }
+      const runs = await Promise.all(
+        files.map(
+          async (
+            { vocabulary: _vocabulary, kind: _kind, version: _version, ...run },
+            at,
+          ): Promise<ReportRun> => {
+            const path = metrics[at];
+            return path === undefined ? run : { ...run, curves: await readCurves(path) };
+          },
+        ),
+      );
+      const vocabulary = files.find((file) => file.vocabulary)?.vocabulary;
+      const { path, bytes } = await writeReport(args.out, {
+        title: args.title,
+        runs,
+        ...(vocabulary && { vocabulary }),
+      });
+      process.stdout.write(
+        args.json ? `${JSON.stringify({ path, bytes })}\n` : `${path} (${(bytes / 1e6).toFixed(1)} MB)\n`,
+      );
+    } catch (error) {
+      process.stderr.write(`msae report: ${error instanceof Error ? error.message : String(error)}\n`);
+      process.exitCode = 1;
+    }
+  },
+});
+
+export default command as unknown as CommandDef;
+
+async function readCurves(path: string): Promise<CurvePoint[]> {
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new Error(`${path}: ${cause.code === 'ENOENT' ? 'there is no such file' : cause.message}`, {
+      cause,
+    });
+  });
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .flatMap((line, at) => {
+      try {
+        const event = JSON.parse(line) as CurvePoint & { type?: string };
+        return event.type === undefined || event.type === 'metrics' ? [event] : [];
+      } catch (cause) {
+        throw new Error(`${path}: line ${at + 1} is not JSON; expected the metrics.jsonl of msae train`, {
+          cause,
+        });
+      }
+    });
+}
