@@ -29,15 +29,15 @@ const sae = createSae({ dModel, nLatents, activation: relu(), penalty: l1(), see
 const scheme = truncatedPareto({ count: 6, reduction: 'mean' });
 const optimizer = tf.train.adam(1e-2);
 
-for (let step = 1; step <= 1500; step++) {
+for (let step = 1; step <= 1000; step++) {
   const x = activations();
   const prefixes = scheme.sample(nLatents, rng);
   optimizer.minimize(
-    () => matryoshkaLoss(sae, x, { prefixes, penaltyCoefficient: 0.02 }),
+    () => matryoshkaLoss(sae, x, { prefixes, penaltyCoefficient: 0.2 }),
     false,
     Object.values(sae.params),
   );
-  if (step % 300 === 0) {
+  if (step % 200 === 0) {
     const [error, l0] = tf.tidy(() => {
       const f = encode(sae, x);
       const residual = tf.sub(x, decode(sae, f));

@@ -1,5 +1,6 @@
 /** One call that makes WebGPU the current backend of a page or worker, or wasm where that was asked for. */
 import type { BackendDescription } from '@msae/core';
+import type { WasmOptions } from '@msae/wasm';
 import { registerWebGpu, type WebGpuOptions } from './device.ts';
 
 export interface UseWebGpuOptions extends WebGpuOptions {
@@ -7,6 +8,8 @@ export interface UseWebGpuOptions extends WebGpuOptions {
   fallback?: 'error' | 'wasm';
   /** Told why WebGPU was passed over, before wasm starts. */
   onFallback?: (reason: Error) => void;
+  /** How wasm starts if it has to; a bundled page must say where its binaries are (`wasmPaths`). */
+  wasm?: WasmOptions;
   /** The GPU object; default `navigator.gpu`. */
   gpu?: GPU | undefined;
 }
@@ -18,7 +21,7 @@ export interface UseWebGpuOptions extends WebGpuOptions {
  * @throws Error if there is no usable WebGPU and no fallback was asked for: why, and what to do.
  */
 export async function useWebGpu(options: UseWebGpuOptions = {}): Promise<BackendDescription> {
-  const { fallback = 'error', onFallback, ...webGpu } = options;
+  const { fallback = 'error', onFallback, wasm, ...webGpu } = options;
   const gpu = 'gpu' in options ? options.gpu : globalThis.navigator?.gpu;
   try {
     if (!gpu) {
@@ -32,6 +35,6 @@ export async function useWebGpu(options: UseWebGpuOptions = {}): Promise<Backend
     if (fallback !== 'wasm') throw error;
     onFallback?.(error instanceof Error ? error : new Error(String(error)));
     const { useWasm } = await import('@msae/wasm');
-    return useWasm();
+    return useWasm(wasm);
   }
 }
