@@ -11,6 +11,7 @@ import type { StoredTensor } from './storedTensor.ts';
 
 export type FormatName =
   | 'msae'
+  | 'msae_checkpoint'
   | 'saelens'
   | 'sparsify'
   | 'dictionary_learning'

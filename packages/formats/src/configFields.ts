@@ -71,3 +71,16 @@ export function fieldsOf(file: string, raw: JsonObject, path = ''): Fields {
     numbers: (name) => list(name, Number.isFinite, 'a list of finite numbers'),
   };
 }
+
+/** An object that a checker of another package judges; its complaint becomes what was expected. */
+export function parsedField<T>(fields: Fields, name: string, check: (value: unknown) => T): T {
+  const value = fields.raw[name];
+  const fail = (expected: string, cause?: unknown): Error =>
+    formatError({ file: fields.file, field: name, found: show(value), expected, cause });
+  if (typeof value !== 'object' || value === null) throw fail('an object with a kind');
+  try {
+    return check(value);
+  } catch (cause) {
+    throw fail(cause instanceof Error ? cause.message : String(cause), cause);
+  }
+}

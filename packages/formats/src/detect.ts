@@ -10,10 +10,12 @@ import { openSafetensors, openTorch } from './readers/openTensors.ts';
 import { readOpenai, readWriteUp } from './readers/referencePt.ts';
 import { readSaelens } from './readers/saelens.ts';
 import { readSparsify } from './readers/sparsify.ts';
+import { readTrainingCheckpoint } from './readers/trainingCheckpoint.ts';
 
 /** The file each format is known by, in the order in which they are looked for. */
 const marks: readonly (readonly [file: string, format: FormatName])[] = [
   ['msae.json', 'msae'],
+  ['state.json', 'msae_checkpoint'],
   ['hyperparams.json', 'llama_scope'],
   ['sae_weights.safetensors', 'saelens'],
   ['sae.safetensors', 'sparsify'],
@@ -57,6 +59,10 @@ async function readFile(folder: Folder, path: string, hint: string): Promise<Che
       break;
     case 'sae.safetensors':
       return (await inner.open('msae.json')) ? readMsae(inner) : readSparsify(inner);
+  }
+  const training = /^(.*)(?:state\.json|weights\.safetensors)$/.exec(name)?.[1];
+  if (training !== undefined && (await inner.open(`${training}state.json`))) {
+    return readTrainingCheckpoint(inner, training);
   }
   if (/\.npz$/i.test(name)) return readGemmaScope(inner, name, hint);
   if (/\.(pt|pth|bin|pkl)$/i.test(name)) return readTorch(folder, path);

@@ -3,9 +3,9 @@
  * holds the SAE's config, its inference threshold, its prefixes and the input scale it was trained with. Nothing is
  * folded, so what is read is bit for bit what was trained.
  */
-import { type Activation, checkActivation, checkPenalty, type Penalty } from '@msae/core';
+import { type Activation, checkActivation, checkPenalty, none, type Penalty } from '@msae/core';
 import type { Checkpoint } from './checkpoint.ts';
-import { fieldsOf } from './configFields.ts';
+import { fieldsOf, parsedField } from './configFields.ts';
 import { type Folder, readJson } from './folder.ts';
 import { formatError, show } from './formatError.ts';
 import { checkPrefixes } from './ownRecord.ts';
@@ -59,12 +59,10 @@ export async function readMsae(folder: Folder): Promise<Checkpoint> {
   }
   const d = config.integer('dModel');
   const n = config.integer('nLatents');
-  const activation = checked(file, 'activation', json.activation, (value) =>
-    checkActivation(value as Activation, n),
-  );
-  const penalty = checked(file, 'penalty', json.penalty ?? { kind: 'none' }, (value) =>
-    checkPenalty(value as Penalty),
-  );
+  const activation = parsedField(config, 'activation', (value) => checkActivation(value as Activation, n));
+  const penalty = config.has('penalty')
+    ? parsedField(config, 'penalty', (value) => checkPenalty(value as Penalty))
+    : none();
   const table = await openSafetensors(folder, msaeWeightsFile);
   const weights = {
     W_enc: table.matrix('W_enc', [d, n]),
@@ -117,16 +115,4 @@ export async function readMsae(folder: Folder): Promise<Checkpoint> {
     metadata: config.object('metadata'),
     warnings: [],
   };
-}
-
-function checked<T>(file: string, field: string, value: unknown, check: (value: unknown) => T): T {
-  if (typeof value !== 'object' || value === null) {
-    throw formatError({ file, field, found: show(value), expected: 'an object with a kind' });
-  }
-  try {
-    return check(value);
-  } catch (cause) {
-    const expected = cause instanceof Error ? cause.message : String(cause);
-    throw formatError({ file, field, found: show(value), expected, cause });
-  }
 }

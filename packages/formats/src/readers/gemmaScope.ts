@@ -5,7 +5,6 @@
 import { jumpRelu } from '@msae/core';
 import type { Checkpoint } from '../checkpoint.ts';
 import { type Folder, readJson } from '../folder.ts';
-import { noPreprocessing } from '../preprocess.ts';
 import { openNpz, openSafetensors } from './openTensors.ts';
 
 /** @param hint The path as the user gave it: in Gemma Scope a folder's name says what kind of SAE it holds. */
@@ -52,7 +51,8 @@ export async function readGemmaScope(folder: Folder, path: string, hint = ''): P
     applyBDecToInput: false,
     weights,
     ...(embedding ? { encoderScale: 1 / Math.sqrt(d) } : {}),
-    preprocessing: noPreprocessing,
+    // attention SAEs explain the heads' outputs side by side
+    preprocessing: { normalize: 'none', reshape: /-pt-att\b|attn_out/.test(where) ? 'hook_z' : 'none' },
     metadata: {
       ...config,
       scope: npz ? 1 : 2,
