@@ -36,6 +36,8 @@ export interface BenchTimes {
   readonly ms: number;
   readonly gradients: number;
   readonly optimiser: number;
+  /** processor time of a step over all threads, the caller's waiting included; steadier than `ms` on a busy machine */
+  readonly cpuMs: number;
   readonly tokensPerSecond: number;
   readonly l0: number;
   readonly loss: number;
@@ -56,12 +58,14 @@ export async function benchSteps(options: BenchOptions, onMeasure: () => void): 
   const scheme = schemeOf(options.prefixes);
   const inputs = [0, 1].map(() => tf.tensor2d(normals(batch * d, rng.next.bind(rng)), [batch, d]));
   const all: number[] = [];
+  const cpu: number[] = [];
   const gradients: number[] = [];
   const updates: number[] = [];
   let [loss, l0] = [0, 0];
   for (let i = -2; i < steps; i++) {
     if (i === 0) onMeasure();
     const prefixes = scheme.sample(n, rng);
+    const used = process.cpuUsage();
     const start = performance.now();
     const step: MatryoshkaStep =
       options.path === 'sparse'
@@ -73,8 +77,10 @@ export async function benchSteps(options: BenchOptions, onMeasure: () => void): 
     const end = performance.now();
     loss = metrics[0]!;
     l0 = metrics[1]!;
+    const { user, system } = process.cpuUsage(used);
     disposeStep(step);
     if (i < 0) continue;
+    cpu.push((user + system) / 1e3);
     all.push(end - start);
     gradients.push(middle - start);
     updates.push(end - middle);
@@ -88,6 +94,7 @@ export async function benchSteps(options: BenchOptions, onMeasure: () => void): 
     ms,
     gradients: median(gradients),
     optimiser: median(updates),
+    cpuMs: median(cpu),
     tokensPerSecond: (batch / ms) * 1e3,
     l0,
     loss,
