@@ -16,7 +16,7 @@ try {
   const packages = readdirSync(join(root, 'packages'));
   for (const name of packages) {
     check(
-      run('npx', ['-y', 'pnpm@12.21.0', 'pack', '--pack-destination', tarballs], {
+      run('pnpm', ['pack', '--pack-destination', tarballs], {
         cwd: join(root, 'packages', name),
       }),
       `pack ${name}`,

@@ -44,7 +44,7 @@ const steps = [
   ['lint', () => run(bin('biome'), ['check', '.'])],
   ['types', () => run(bin('tsc'), ['--noEmit'])],
   ['build', () => run(bin('turbo'), ['run', 'build', '--output-logs=errors-only'])],
-  ['unused code (knip)', () => run(bin('knip'), [])],
+  ['unused code (knip)', () => run(bin('knip'), ['--no-config-hints'])],
   ['sizes', () => run(bin('size-limit'), [])],
   ['packages (publint)', () => all(packages, (name) => run(bin('publint'), [join('packages', name)]))],
   ['tests in Node', () => vitest('node')],
