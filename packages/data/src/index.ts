@@ -22,9 +22,11 @@ export {
   typedView,
 } from './dtype.ts';
 export { encodeNpy, type NpyArray, type NpyOptions, npyRows, readNpy } from './formats/npy.ts';
+export { type NpyHeader, readNpyHeader } from './formats/npyHeader.ts';
 export { encodeNpz, type Npz, readNpz } from './formats/npz.ts';
 export { type ParquetOptions, parquetRows } from './formats/parquet.ts';
 export { tensorRows } from './formats/tensorRows.ts';
+export { crc32, openZipEntry, readZipDirectory, type ZipEntry } from './formats/zip.ts';
 export {
   bfloat16ToFloat32,
   float16ToFloat32,

@@ -4,7 +4,7 @@
  * Format: PKWARE APPNOTE 4.3, 4.4.
  */
 import { Inflate } from 'fflate';
-import { fromBytes, type RandomAccess, type ReadOptions } from '../byteSource.ts';
+import { fromBytes, type RandomAccess, type ReadOptions, readInto } from '../byteSource.ts';
 
 export interface ZipEntry {
   name: string;
@@ -190,6 +190,8 @@ function window(source: RandomAccess, name: string, start: number, size: number)
     name,
     size,
     read: async (offset, length, options) => source.read(within(offset, length), length, options),
+    readInto: async (target, offset, options) =>
+      readInto(source, target, within(offset, target.byteLength), options),
     close: async () => source.close?.(),
   };
 }

@@ -3,8 +3,7 @@ import { bytesOf, dtypeBytes } from '../dtype.ts';
 import { float32ToBfloat16, float32ToFloat16 } from '../halfFloat.ts';
 import { safetensorsChunks } from '../safetensorsWrite.ts';
 import type { ActivationBatch } from '../source.ts';
-import { blockDigestBytes, sha256, toHex } from './checksum.ts';
-import { concat } from './shardReader.ts';
+import { type Checksum, checksumBytes, loadChecksum, toHex } from './checksum.ts';
 import type { StoreIndex } from './storeIndex.ts';
 
 type Layout = Pick<StoreIndex, 'width' | 'dtype' | 'columns' | 'blockRows'>;
@@ -14,7 +13,7 @@ export interface ShardBuffer {
   readonly bytes: number;
   append(batch: ActivationBatch): void;
   /** The finished shard: its bytes in chunks, its size and the digest for the index. */
-  seal(): Promise<{ bytes: number; sha256: string; chunks: AsyncIterable<Uint8Array> }>;
+  seal(): Promise<{ bytes: number; xxh64: string; chunks: AsyncIterable<Uint8Array> }>;
   clear(): void;
 }
 
@@ -64,21 +63,27 @@ export function createShardBuffer(layout: Layout, expectedRows: number): ShardBu
     async seal() {
       const data = activations.subarray(0, rows * rowBytes);
       const ids = tokens.subarray(0, rows * columns.length);
-      const checksums = await blockDigests(data, ids, { rows, rowBytes, columns: columns.length, blockRows });
+      const checksum = await loadChecksum();
+      const checksums = blockChecksums(checksum, data, ids, {
+        rows,
+        rowBytes,
+        columns: columns.length,
+        blockRows,
+      });
       const { byteLength, chunks } = safetensorsChunks(
         [
           { name: 'activations', dtype, shape: [rows, width], data },
           ...(columns.length > 0 ? [{ name: 'tokens', shape: [rows, columns.length], data: ids }] : []),
           {
             name: 'checksums',
-            shape: [checksums.length / blockDigestBytes, blockDigestBytes],
+            shape: [checksums.length / checksumBytes, checksumBytes],
             data: checksums,
           },
         ],
         { metadata: { columns: columns.join(','), blockRows: String(blockRows) } },
       );
       const header = (await chunks().next()).value as Uint8Array;
-      return { bytes: byteLength, sha256: toHex(await sha256(concat(header, checksums))), chunks: chunks() };
+      return { bytes: byteLength, xxh64: toHex(checksum(header, checksums)), chunks: chunks() };
     },
     clear() {
       rows = 0;
@@ -86,8 +91,9 @@ export function createShardBuffer(layout: Layout, expectedRows: number): ShardBu
   };
 }
 
-/** Digest of each block's token bytes followed by its activation bytes; eight at a time. */
-async function blockDigests(
+/** Checksum of each block's token bytes followed by its activation bytes. */
+function blockChecksums(
+  checksum: Checksum,
   data: Uint8Array,
   tokens: Int32Array,
   {
@@ -96,18 +102,14 @@ async function blockDigests(
     columns,
     blockRows,
   }: { rows: number; rowBytes: number; columns: number; blockRows: number },
-): Promise<Uint8Array> {
+): Uint8Array {
   const blocks = Math.ceil(rows / blockRows);
-  const digests = new Uint8Array(blocks * blockDigestBytes);
-  for (let first = 0; first < blocks; first += 8) {
-    const some = Array.from({ length: Math.min(8, blocks - first) }, async (_, i) => {
-      const begin = (first + i) * blockRows;
-      const end = Math.min(rows, begin + blockRows);
-      const ids = bytesOf(tokens.subarray(begin * columns, end * columns));
-      const digest = await sha256(concat(ids, data.subarray(begin * rowBytes, end * rowBytes)));
-      digests.set(digest.subarray(0, blockDigestBytes), (first + i) * blockDigestBytes);
-    });
-    await Promise.all(some);
+  const checksums = new Uint8Array(blocks * checksumBytes);
+  for (let block = 0; block < blocks; block++) {
+    const begin = block * blockRows;
+    const end = Math.min(rows, begin + blockRows);
+    const ids = bytesOf(tokens.subarray(begin * columns, end * columns));
+    checksums.set(checksum(ids, data.subarray(begin * rowBytes, end * rowBytes)), block * checksumBytes);
   }
-  return digests;
+  return checksums;
 }

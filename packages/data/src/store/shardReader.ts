@@ -4,7 +4,7 @@ import { dtypeBytes } from '../dtype.ts';
 import { bfloat16ToFloat32, float16ToFloat32 } from '../halfFloat.ts';
 import type { RowTarget } from '../rows.ts';
 import { readSafetensorsHeader, type TensorInfo } from '../safetensorsHeader.ts';
-import { blockDigestBytes, sameBytes, sha256, toHex } from './checksum.ts';
+import { checksumBytes, loadChecksum, sameBytes, toHex } from './checksum.ts';
 import type { ShardEntry, StoreIndex } from './storeIndex.ts';
 
 export interface ShardReader {
@@ -43,12 +43,13 @@ export async function openShard(
   const activations = tensor('activations', dtype, [entry.rows, width]);
   const tokens = columns.length > 0 ? tensor('tokens', 'I32', [entry.rows, columns.length]) : undefined;
   const blocks = Math.ceil(entry.rows / blockRows);
-  const digests = tensor('checksums', 'U8', [blocks, blockDigestBytes]);
+  const digests = tensor('checksums', 'U8', [blocks, checksumBytes]);
+  const checksum = await loadChecksum();
   let checksums: Uint8Array | undefined;
   if (verify) {
     checksums = new Uint8Array(await source.read(digests.offset, digests.byteLength));
     const head = await source.read(0, header.dataOffset);
-    if (toHex(await sha256(concat(head, checksums))) !== entry.sha256) {
+    if (toHex(checksum(head, checksums)) !== entry.xxh64) {
       throw new Error(
         `${name}: its header and checksums do not match the index; the shard was altered or damaged`,
       );
@@ -87,8 +88,8 @@ export async function openShard(
       const bytes = buffer.subarray(0, size);
       await readRaw(bytes, first, last, options);
       if (checksums) {
-        const expected = checksums.subarray(block * blockDigestBytes, (block + 1) * blockDigestBytes);
-        if (!sameBytes((await sha256(bytes)).subarray(0, blockDigestBytes), expected)) {
+        const expected = checksums.subarray(block * checksumBytes, (block + 1) * checksumBytes);
+        if (!sameBytes(checksum(bytes), expected)) {
           throw new Error(
             `${name}: rows ${first} to ${last - 1} (bytes ${activations.offset + first * rowBytes} to ${activations.offset + last * rowBytes - 1}) do not match their checksum; the shard was altered or damaged`,
           );
@@ -129,12 +130,4 @@ function decode(bytes: Uint8Array, offset: number, dtype: StoreIndex['dtype'], o
   if (dtype === 'F32') out.set(new Float32Array(buffer, start, out.length));
   else if (dtype === 'F16') float16ToFloat32(new Uint16Array(buffer, start, out.length), out);
   else bfloat16ToFloat32(new Uint16Array(buffer, start, out.length), out);
-}
-
-/** The bytes of two arrays after one another. */
-export function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const out = new Uint8Array(a.byteLength + b.byteLength);
-  out.set(a);
-  out.set(b, a.byteLength);
-  return out;
 }

@@ -4,9 +4,9 @@
  *
  *     activations [rows, width]      F16, BF16 or F32
  *     tokens      [rows, columns]    I32, the columns in the index's order; absent without columns
- *     checksums   [blocks, 16]       U8: the first 16 bytes of SHA-256 of each block's token bytes, then activation bytes
+ *     checksums   [blocks, 8]        U8: XXH64, little-endian, of each block's token bytes followed by its activation bytes
  *
- * and the index holds the SHA-256 of the shard's header and checksums: a chain from the index to every byte.
+ * and the index holds the XXH64 of the shard's header and checksums: a chain from the index to every byte.
  */
 import * as v from 'valibot';
 import type { RandomAccess } from '../byteSource.ts';
@@ -46,7 +46,7 @@ const shard: v.GenericSchema<unknown, ShardEntry> = v.object({
   file: v.pipe(v.string(), v.regex(/^[\w-][\w.-]*$/, 'expected a plain file name')),
   rows: positive,
   bytes: positive,
-  sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits')),
+  xxh64: v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/, 'expected 16 hexadecimal digits')),
 });
 
 const schema: v.GenericSchema<unknown, StoreIndex> = v.object({
@@ -68,7 +68,7 @@ export interface ShardEntry {
   rows: number;
   bytes: number;
   /** Of the shard's header and checksums. */
-  sha256: string;
+  xxh64: string;
 }
 
 export interface StoreIndex {

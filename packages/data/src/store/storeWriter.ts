@@ -177,14 +177,14 @@ async function writeShard(
   position: JsonValue,
 ): Promise<void> {
   const file = `shard-${String(index.shards.length).padStart(6, '0')}.safetensors`;
-  const { bytes, sha256, chunks } = await buffer.seal();
+  const { bytes, xxh64, chunks } = await buffer.seal();
   await directory.write(file, chunks);
   const { rows } = buffer;
   const next = {
     ...index,
     rows: index.rows + rows,
     position,
-    shards: [...index.shards, { file, rows, bytes, sha256 }],
+    shards: [...index.shards, { file, rows, bytes, xxh64 }],
   };
   await writeIndex(directory, next);
   Object.assign(index, next); // committed only now
