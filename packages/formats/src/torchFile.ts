@@ -3,12 +3,11 @@
  * and the older one. Of a pickle's globals only tensors, storages, dtypes and OrderedDict are known; every other is
  * refused by name. Tensors are not loaded but described: see storedTensor.ts.
  */
-import { type Dtype, dtypeBytes, type RandomAccess } from '@msae/data';
-import { formatError, show } from './formatError.ts';
+import { type Dtype, dtypeBytes, openZipEntry, type RandomAccess, readZipDirectory } from '@msae/data';
+import { formatError, show, tagError } from './formatError.ts';
 import { readPickle } from './pickle.ts';
 import { isToken, type PickleGlobal } from './pickleMachine.ts';
 import { checkTensor, type StoredTensor } from './storedTensor.ts';
-import { openZipMember, readZipDirectory } from './zipArchive.ts';
 
 /** What a file holds: plain values, arrays (lists and tuples), Maps (dicts) and tensors. */
 export type TorchValue = unknown;
@@ -64,7 +63,13 @@ export function isTorchTensor(value: unknown): value is TorchTensor {
 /** Opens a file of `torch.save`. */
 export async function readTorchFile(source: RandomAccess): Promise<TorchFile> {
   const magic = await source.read(0, Math.min(4, source.size));
-  if (magic[0] === 0x50 && magic[1] === 0x4b) return readZipped(source);
+  if (magic[0] === 0x50 && magic[1] === 0x4b) {
+    try {
+      return await readZipped(source);
+    } catch (error) {
+      throw tagError(error, source.name, 'zip archive');
+    }
+  }
   if (magic[0] === 0x80) return readLegacy(source);
   throw formatError({
     file: source.name,
@@ -106,7 +111,7 @@ async function readZipped(source: RandomAccess): Promise<TorchFile> {
   const folder = pickleName.slice(0, -'data.pkl'.length);
   const byteorder = members.get(`${folder}byteorder`);
   if (byteorder) {
-    const member = await openZipMember(source, byteorder);
+    const member = await openZipEntry(source, byteorder);
     const order = new TextDecoder().decode(await member.read(0, Math.min(16, member.size)));
     if (order.trim() !== 'little') {
       throw formatError({
@@ -118,7 +123,7 @@ async function readZipped(source: RandomAccess): Promise<TorchFile> {
       });
     }
   }
-  const pickle = await openZipMember(source, members.get(pickleName)!);
+  const pickle = await openZipEntry(source, members.get(pickleName)!);
   const { globals, persistentLoad, storages } = torchGlobals(source.name);
   const { value } = readPickle(await readAll(pickle), { name: source.name, globals, persistentLoad });
   for (const storage of storages.values()) {
@@ -131,7 +136,7 @@ async function readZipped(source: RandomAccess): Promise<TorchFile> {
         expected: `a member ${folder}data/${storage.key}`,
       });
     }
-    storage.source = await openZipMember(source, member);
+    storage.source = await openZipEntry(source, member);
     storage.offset = 0;
   }
   return { value };

@@ -37,7 +37,11 @@ export async function openTorch(
 /** The arrays of an .npz that must be there. */
 export async function openNpz(folder: Folder, path: string): Promise<TensorTable> {
   const source = await openWeights(folder, path);
-  return tensorTable(source.name, await readNpzTensors(source));
+  try {
+    return tensorTable(source.name, await readNpzTensors(source));
+  } catch (error) {
+    throw tagError(error, source.name, 'npz');
+  }
 }
 
 async function openWeights(folder: Folder, path: string): Promise<RandomAccess> {

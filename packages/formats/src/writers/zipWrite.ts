@@ -1,5 +1,5 @@
 /** A zip of stored members, 64-byte aligned as torch.save aligns them, with zip64 where sizes ask for it. */
-import type { ByteSink } from '@msae/data';
+import { type ByteSink, crc32 } from '@msae/data';
 
 export interface ZipEntry {
   readonly name: string;
@@ -122,17 +122,4 @@ export function endRecords(count: number, directory: number, length: number): Ui
   view.setUint32(at + 12, big ? max32 : length, true);
   view.setUint32(at + 16, big ? max32 : directory, true);
   return bytes;
-}
-
-let table: Uint32Array | undefined;
-
-function crc32(bytes: Uint8Array): number {
-  table ??= Uint32Array.from({ length: 256 }, (_, n) => {
-    let c = n;
-    for (let bit = 0; bit < 8; bit++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
-    return c;
-  });
-  let crc = max32;
-  for (let i = 0; i < bytes.length; i++) crc = table[(crc ^ bytes[i]!) & 0xff]! ^ (crc >>> 8);
-  return (crc ^ max32) >>> 0;
 }
