@@ -33,6 +33,7 @@ export function encodeActiveArrays(input: EncodeArrays, attrs: EncodeActiveAttrs
 
   for (let row = 0; row < rows; row++) {
     preActivations(input, row, pre);
+    const poisoned = containsNaN(pre);
     const at = row * capacity;
     let count = 0;
     if (mode === 'jumprelu') {
@@ -68,6 +69,12 @@ export function encodeActiveArrays(input: EncodeArrays, attrs: EncodeActiveAttrs
         count++;
       }
       if (mode === 'batchtopk') dropped[row] = cut.next;
+    }
+    if (poisoned) {
+      // a NaN is not above anything, but the loss has to show it
+      if (count === 0) indices[at] = 0;
+      count = Math.max(count, 1);
+      values[at] = Number.NaN;
     }
     counts[row] = count;
   }
@@ -106,6 +113,12 @@ function preActivations(input: EncodeArrays, row: number, pre: Float32Array): vo
     const w = j * n;
     for (let i = 0; i < n; i++) pre[i] = pre[i]! + xj * W_enc[w + i]!;
   }
+}
+
+function containsNaN(values: Float32Array): boolean {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i]! * 0;
+  return Number.isNaN(sum);
 }
 
 interface Cut {

@@ -41,10 +41,10 @@ export function prefixLossArrays(input: PrefixLossArrays, attrs: PrefixLossAttrs
   const db_dec = new Float32Array(d);
   const recon = new Float64Array(nReport);
   const sparsity = new Float64Array(nReport);
-  const residuals = new Float32Array((capacity + 1) * d);
+  const residuals = new Float64Array((capacity + 1) * d);
   const squared = new Float64Array(capacity + 1);
-  const S = new Float32Array(d);
-  const T = V === undefined ? S : new Float32Array(d);
+  const S = new Float64Array(d);
+  const T = V === undefined ? S : new Float64Array(d);
   const scale = 2 / rows;
   const penalty =
     attrs.penalty === 'none'
@@ -63,12 +63,23 @@ export function prefixLossArrays(input: PrefixLossArrays, attrs: PrefixLossAttrs
     for (let i = 0; i <= count; i++) {
       const cur = i * d;
       const next = cur + d;
+      // two chains of additions: a sum waits for its last addition
       let sum = 0;
+      let other = 0;
       if (i < count) {
         const f = values[at + i]!;
         if (f !== 0) active++;
         const w = indices[at + i]! * d;
-        for (let j = 0; j < d; j++) {
+        let j = 0;
+        for (; j + 2 <= d; j += 2) {
+          const r = residuals[cur + j]!;
+          const q = residuals[cur + j + 1]!;
+          sum += r * r;
+          other += q * q;
+          residuals[next + j] = r + f * W_dec[w + j]!;
+          residuals[next + j + 1] = q + f * W_dec[w + j + 1]!;
+        }
+        for (; j < d; j++) {
           const r = residuals[cur + j]!;
           sum += r * r;
           residuals[next + j] = r + f * W_dec[w + j]!;
@@ -79,6 +90,7 @@ export function prefixLossArrays(input: PrefixLossArrays, attrs: PrefixLossAttrs
           sum += r * r;
         }
       }
+      sum += other;
       squared[i] = sum;
       const from = i === 0 ? 0 : C[indices[at + i - 1]!]!;
       const to = i < count ? C[indices[at + i]!]! : C[n]!;
@@ -99,20 +111,45 @@ export function prefixLossArrays(input: PrefixLossArrays, attrs: PrefixLossAttrs
       const to = i < count ? indices[at + i]! : n;
       const weight = (C[to]! - (i === 0 ? 0 : C[from]!)) * scale;
       const cur = i * d;
-      for (let j = 0; j < d; j++) S[j] = S[j]! + weight * residuals[cur + j]!;
       if (V !== undefined) {
         const decoderWeight = (V[to]! - (i === 0 ? 0 : V[from]!)) * scale;
         for (let j = 0; j < d; j++) T[j] = T[j]! + decoderWeight * residuals[cur + j]!;
       }
-      if (i === 0) break;
+      if (i === 0) {
+        for (let j = 0; j < d; j++) S[j] = S[j]! + weight * residuals[cur + j]!;
+        break;
+      }
       const w = from * d;
       const f = values[at + i - 1]!;
       let dot = 0;
-      for (let j = 0; j < d; j++) {
-        dot += S[j]! * W_dec[w + j]!;
-        dW_dec[w + j] = dW_dec[w + j]! + f * T[j]!;
+      let otherDot = 0;
+      if (V === undefined) {
+        let j = 0;
+        for (; j + 2 <= d; j += 2) {
+          const s = S[j]! + weight * residuals[cur + j]!;
+          const t = S[j + 1]! + weight * residuals[cur + j + 1]!;
+          S[j] = s;
+          S[j + 1] = t;
+          dot += s * W_dec[w + j]!;
+          otherDot += t * W_dec[w + j + 1]!;
+          dW_dec[w + j] = dW_dec[w + j]! + f * s;
+          dW_dec[w + j + 1] = dW_dec[w + j + 1]! + f * t;
+        }
+        for (; j < d; j++) {
+          const s = S[j]! + weight * residuals[cur + j]!;
+          S[j] = s;
+          dot += s * W_dec[w + j]!;
+          dW_dec[w + j] = dW_dec[w + j]! + f * s;
+        }
+      } else {
+        for (let j = 0; j < d; j++) {
+          const s = S[j]! + weight * residuals[cur + j]!;
+          S[j] = s;
+          dot += s * W_dec[w + j]!;
+          dW_dec[w + j] = dW_dec[w + j]! + f * T[j]!;
+        }
       }
-      dValues[at + i - 1] = dot;
+      dValues[at + i - 1] = dot + otherDot;
     }
     for (let j = 0; j < d; j++) db_dec[j] = db_dec[j]! + T[j]!;
     if (penalty === undefined) continue;
