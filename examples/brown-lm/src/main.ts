@@ -10,7 +10,7 @@ import { brownActivations } from './activations.ts';
 import { measure, reportRun } from './measure.ts';
 import { HELP, type JobOptions, parseOptions, UsageError } from './options.ts';
 import { summaryTable, tableText, verdict } from './summary.ts';
-import { ACTIVE, N_LATENTS, PREFIXES, type TrainedSae, trainSae, type Variant } from './trainSae.ts';
+import { ACTIVE, BATCH, N_LATENTS, PREFIXES, type TrainedSae, trainSae, type Variant } from './trainSae.ts';
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
@@ -88,7 +88,7 @@ async function run(job: JobOptions, signal: AbortSignal): Promise<void> {
       { label: 'Activations', value: 'residual stream after layer 2 (blocks.2.resid_post)' },
       {
         label: 'Training tokens',
-        value: `${train.store.length.toLocaleString('en')}, ${job.steps.toLocaleString('en')} steps of 1,024`,
+        value: `${train.store.length.toLocaleString('en')}, ${job.steps.toLocaleString('en')} steps of ${BATCH}`,
       },
       {
         label: 'Held-out tokens',

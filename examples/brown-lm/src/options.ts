@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 
 export interface JobOptions {
-  /** Training steps of 1,024 tokens for each SAE. */
+  /** Training steps of 512 tokens for each SAE. */
   readonly steps: number;
   /** Training tokens harvested. */
   readonly tokens: number;
@@ -19,7 +19,7 @@ export interface JobOptions {
 
 export const HELP = `npm start -- [options]
 
-  --steps N          training steps of 1,024 tokens for each SAE (default 3000)
+  --steps N          training steps of 512 tokens for each SAE (default 4000)
   --tokens N         training tokens to harvest (default 600000; Brown has about 1.4 million)
   --seeds N          train and compare this many pairs of SAEs (default 1)
   --activation KIND  batchtopk (default) or topk, 24 active latents; or log: ReLU with the write-up's log penalty, steered to 24
@@ -94,7 +94,7 @@ export function parseOptions(argv: readonly string[]): JobOptions | 'help' {
     return found;
   };
   return {
-    steps: whole('steps', 3000),
+    steps: whole('steps', 4000),
     tokens: whole('tokens', 600_000),
     seeds: whole('seeds', 1),
     activation: kind('activation'),

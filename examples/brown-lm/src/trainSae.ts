@@ -6,12 +6,14 @@ import { batchTopK, createSae, log, none, relu, type Sae, saeFromWeights, topK }
 import { type ActivationStore, readRows, streamRows } from '@msae/data';
 import { saveSae } from '@msae/formats';
 import { fixedWidths, fullPrefix, type PrefixScheme, truncatedPareto } from '@msae/sampler';
-import { type MetricsEvent, Trainer, type TrainerOptions } from '@msae/train';
+import { linearSchedule, type MetricsEvent, Trainer, type TrainerOptions } from '@msae/train';
 import { directoryStorage, jsonlFileSink } from '@msae/train/node';
 import type { JobOptions } from './options.ts';
 
 export const N_LATENTS = 2048;
 export const ACTIVE = 24;
+/** Tokens a step. */
+export const BATCH = 512;
 export const PREFIXES: readonly number[] = [128, 256, 512, 1024, 2048];
 
 export type Variant = 'matryoshka' | 'vanilla';
@@ -93,13 +95,14 @@ function trainerSettings(variant: Variant, seed: number, job: JobOptions): Train
   const steered = job.activation === 'log';
   return {
     totalSteps: job.steps,
-    batchSize: 1024,
+    batchSize: BATCH,
     prefixes: variant === 'vanilla' ? fullPrefix() : matryoshkaPrefixes(job),
-    learningRate: 1e-3,
+    learningRate: 2e-3,
+    schedule: linearSchedule({ warmupSteps: 100, endFactor: 0.02 }),
     unitNormDecoder: !steered,
-    decoderBiasInit: { rows: 1024 },
-    deadLatents: { afterTokens: 100_000, refreshEvery: 25 },
-    auxiliaryLoss: { k: 64, coefficient: 1 / 32 },
+    decoderBiasInit: { rows: BATCH },
+    deadLatents: { afterTokens: 60_000, refreshEvery: 25 },
+    auxiliaryLoss: { k: 64, coefficient: 1 },
     ...(steered && {
       sparsityController: {
         kind: 'reference',
