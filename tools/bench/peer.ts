@@ -30,6 +30,8 @@ const { values: args } = parseArgs({
 
 interface Timing {
   ms: number;
+  /** processor time over all threads: steadier than `ms` where other work shares the machine */
+  cpuMs: number;
 }
 
 function python(): string {
@@ -59,45 +61,48 @@ const shared = (d: string, n: string): string[] => {
 };
 const parse = (text: string): Timing => JSON.parse(text.trim().split('\n').at(-1)!) as Timing;
 
-function runPyTorch(d: string, n: string): number {
-  const script = `${root}tools/bench/pytorch_step.py`;
-  return parse(
-    execFileSync(interpreter, [script, ...shared(d, n)], { env: peerEnvironment(), encoding: 'utf8' }),
-  ).ms;
+function runPyTorch(d: string, n: string): Timing {
+  const command = [`${root}tools/bench/pytorch_step.py`, ...shared(d, n)];
+  return parse(execFileSync(interpreter, command, { env: peerEnvironment(), encoding: 'utf8' }));
 }
 
-function runMsae(backend: string, d: string, n: string): number {
-  const where =
-    backend === 'hybrid' ? ['--backend', 'wasm', '--encoder', 'tensorflow'] : ['--backend', backend];
-  const command = ['--import', 'tsx', `${root}packages/cli/src/main.ts`, 'bench', 'step', ...where];
-  return parse(execFileSync(process.execPath, [...command, ...shared(d, n)], { cwd: root, encoding: 'utf8' }))
-    .ms;
+function runMsae(backend: string, d: string, n: string): Timing {
+  const onWasm = ['--backend', 'wasm', '--encoder', 'tensorflow'];
+  const where = backend === 'hybrid' ? onWasm : ['--backend', backend];
+  const command = [
+    '--import',
+    'tsx',
+    `${root}packages/cli/src/main.ts`,
+    'bench',
+    'step',
+    ...where,
+    ...shared(d, n),
+  ];
+  return parse(execFileSync(process.execPath, command, { cwd: root, encoding: 'utf8' }));
 }
 
-const median = (values: number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;
-const rows: Record<string, string | number>[] = [];
+/** The median over the rounds of both measures. */
+function summary(runs: readonly Timing[]): Timing {
+  const middle = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1]!;
+  return { ms: middle(runs.map((r) => r.ms)), cpuMs: middle(runs.map((r) => r.cpuMs)) };
+}
+
+const rows: unknown[] = [];
 for (const size of args.sizes.split(',')) {
   const [d, n] = size.split('x') as [string, string];
   for (const backend of args.backend.split(',')) {
-    const peer: number[] = [];
-    const own: number[] = [];
+    const [peer, own]: [Timing[], Timing[]] = [[], []];
     for (let round = 0; round < Number(args.rounds); round++) {
       peer.push(runPyTorch(d, n));
       own.push(runMsae(backend, d, n));
     }
-    const row = {
-      d: Number(d),
-      N: Number(n),
-      backend,
-      pytorch: median(peer),
-      msae: median(own),
-      ratio: median(own) / median(peer),
-    };
+    const [pytorch, msae] = [summary(peer), summary(own)];
+    const row = { d: Number(d), N: Number(n), backend, pytorch, msae, ratio: msae.ms / pytorch.ms };
     rows.push(row);
-    if (!args.json) {
-      const numbers = `PyTorch ${row.pytorch.toFixed(0)} ms   msae ${row.msae.toFixed(0)} ms   ratio ${row.ratio.toFixed(3)}`;
-      process.stdout.write(`d=${d} N=${n} ${backend}, ${args.threads} threads: ${numbers}\n`);
-    }
+    if (args.json) continue;
+    const times = `PyTorch ${pytorch.ms.toFixed(0)} ms   msae ${msae.ms.toFixed(0)} ms   ratio ${row.ratio.toFixed(3)}`;
+    const processor = `processor time ${pytorch.cpuMs.toFixed(0)} and ${msae.cpuMs.toFixed(0)} ms`;
+    process.stdout.write(`d=${d} N=${n} ${backend}, ${args.threads} threads: ${times}   (${processor})\n`);
   }
 }
 if (args.json) process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);

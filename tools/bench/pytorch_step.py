@@ -67,14 +67,15 @@ def main():
 
     for _ in range(2):
         step(data[0])
-    times = []
+    times, cpu = [], []
     for i in range(a.steps):
-        t0 = time.perf_counter()
+        t0, c0 = time.perf_counter(), time.process_time()
         float(step(data[i % 2]).detach())
         times.append((time.perf_counter() - t0) * 1e3)
+        cpu.append((time.process_time() - c0) * 1e3)
     ms = statistics.median(times)
     result = {
-        "ms": ms, "tokensPerSecond": batch / ms * 1e3, "d": d, "n": n, "batch": batch, "k": a.k,
+        "ms": ms, "cpuMs": statistics.median(cpu), "tokensPerSecond": batch / ms * 1e3, "d": d, "n": n, "batch": batch, "k": a.k,
         "prefixes": len(lengths), "activation": a.activation, "threads": torch.get_num_threads(),
         "torch": torch.__version__, "capability": torch.backends.cpu.get_cpu_capability(), "all": times,
     }
