@@ -35,6 +35,7 @@ export async function useDawn(options: WebGpuOptions = {}): Promise<BackendDescr
 /** Removes the `webgpu` backend, its device, and `navigator.gpu`, so that the process can end by itself. */
 export function releaseDawn(): void {
   releaseWebGpu();
+  held.length = 0;
   if (globalThis.navigator) Reflect.deleteProperty(globalThis.navigator, 'gpu');
 }
 
@@ -55,23 +56,38 @@ async function importDawn(): Promise<Dawn> {
   }
 }
 
+/**
+ * Dawn may crash the process when a GPU object is collected while devices of another one are at work: all of them are kept
+ * until releaseDawn, and one that still exists then is taken again.
+ */
+const held: GPU[] = [];
+let latest: WeakRef<GPU> | undefined;
+
 /** Makes `navigator.gpu`, which tfjs reads, and turns to SwiftShader when the machine has no driver of its own. */
 async function openGpu(dawn: Dawn, options: WebGpuOptions): Promise<GPU> {
   process.env['XDG_RUNTIME_DIR'] ??= '/tmp'; // Vulkan loaders complain on stderr without it
   const software = options.allowFallback ? findSwiftShader() : undefined;
-  if (hasVulkanLoader()) {
-    const gpu = setNavigatorGpu(dawn.create([]));
-    if (!software || driverIsChosen() || (await gpu.requestAdapter())) return gpu;
-  } else if (!software) {
-    throw new Error(
-      'webgpu: this machine has no Vulkan loader (libvulkan.so.1); install libvulkan1 and the driver of the GPU.',
-    );
+  let gpu = latest?.deref();
+  if (!gpu) {
+    if (!hasVulkanLoader()) {
+      if (!software) {
+        throw new Error(
+          'webgpu: this machine has no Vulkan loader (libvulkan.so.1); install libvulkan1 and the driver of the GPU.',
+        );
+      }
+      useSwiftShader(software);
+    }
+    gpu = dawn.create([]);
   }
+  hold(gpu);
+  if (!software || driverIsChosen() || (await gpu.requestAdapter())) return gpu;
   useSwiftShader(software);
-  return setNavigatorGpu(dawn.create([]));
+  return hold(dawn.create([]));
 }
 
-function setNavigatorGpu(gpu: GPU): GPU {
+function hold(gpu: GPU): GPU {
+  held.push(gpu);
+  latest = new WeakRef(gpu);
   if (globalThis.navigator === undefined) {
     Object.defineProperty(globalThis, 'navigator', { value: { userAgent: 'Node.js' }, configurable: true });
   }

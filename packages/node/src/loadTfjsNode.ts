@@ -61,8 +61,9 @@ function tryResolve(require: NodeJS.Require, name: string): string | undefined {
 
 function restoreUtil(): void {
   const util = ours('node:util') as Record<string, unknown>;
-  util['isNullOrUndefined'] ??= (value: unknown): boolean => value === null || value === undefined;
-  util['isArray'] ??= Array.isArray;
+  // also where they still exist, because there they warn on the console
+  util['isNullOrUndefined'] = (value: unknown): boolean => value === null || value === undefined;
+  util['isArray'] = Array.isArray;
 }
 
 /**
