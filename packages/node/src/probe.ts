@@ -5,7 +5,7 @@
 import { backend, matMul, setBackend, type Tensor, tensor2d, tidy } from '@tensorflow/tfjs-core';
 import { loadTfjsNode } from './loadTfjsNode.ts';
 import { PROBE_MARK, type ProbeAnswer, type ProbeRequest } from './probeProtocol.ts';
-import type { TensorflowBackend } from './tensorflowBackend.ts';
+import type { TensorflowBackend } from './tensorflowOps.ts';
 import { useNode } from './useNode.ts';
 
 const SMALL = 192;

@@ -5,8 +5,7 @@
  */
 import type { AdamAttrs } from '@msae/core';
 import type { Tensor } from '@tensorflow/tfjs-core';
-import type { TensorflowBackend } from './tensorflowBackend.ts';
-import type { Binding, Handle, OpAttr } from './tensorflowOps.ts';
+import type { Binding, Handle, OpAttr, TensorflowBackend } from './tensorflowOps.ts';
 
 export interface AdamTensors {
   param: Tensor;

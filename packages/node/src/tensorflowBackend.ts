@@ -1,29 +1,19 @@
 /** libtensorflow as a tfjs backend: CUDA through a gpu build or tfjs-node-gpu, CPU through a cpu build or tfjs-node. */
 import { availableParallelism } from 'node:os';
 import type { BackendDescription } from '@msae/core';
-import { backend, findBackend, getBackend, setBackend, type Tensor } from '@tensorflow/tfjs-core';
+import { backend, findBackend, getBackend, setBackend } from '@tensorflow/tfjs-core';
 import { findPackage } from './findPackage.ts';
 import { loadTfjsNode } from './loadTfjsNode.ts';
 import { findNativeBuild, type NativeVariant } from './nativeBuild.ts';
 import { ownKernels } from './ownKernels.ts';
 import { registerTensorflowKernels } from './tensorflowKernels.ts';
-import type { Binding, OpAttr } from './tensorflowOps.ts';
+import type { TensorflowBackend } from './tensorflowOps.ts';
 
 export interface TensorflowOptions {
   /** `gpu` insists on a CUDA device; `cpu` takes whatever build of libtensorflow works. */
   device: 'gpu' | 'cpu';
   /** Threads of one operation on the CPU. libtensorflow reads this once, when it is loaded. */
   threads?: number | undefined;
-}
-
-/** The members of NodeJSKernelBackend and its addon that we use. */
-export interface TensorflowBackend {
-  readonly isUsingGpuDevice: boolean;
-  readonly binding: Binding;
-  readonly tensorMap: { get(dataId: object): { id: number } };
-  /** Uploads what is still on the JavaScript side and returns the handles of the tensors. */
-  getInputTensorIds(tensors: readonly Tensor[]): number[];
-  executeSingleOutput(name: string, attrs: OpAttr[], inputs: readonly Tensor[]): Tensor;
 }
 
 interface Candidate {

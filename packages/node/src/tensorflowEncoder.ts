@@ -3,8 +3,8 @@
  * them (wasm memory, say); libtensorflow reads 64-byte aligned arrays in place, and only [B, k] comes back.
  */
 import { findBackend, getBackend, setBackend } from '@tensorflow/tfjs-core';
-import { type TensorflowBackend, useTensorflow } from './tensorflowBackend.ts';
-import { type Binding, type Ops, withOps } from './tensorflowOps.ts';
+import { useTensorflow } from './tensorflowBackend.ts';
+import { type Binding, type Ops, type TensorflowBackend, withOps } from './tensorflowOps.ts';
 
 export interface EncodeTopKOptions {
   /** [rows, dModel], row-major; already centred if the SAE subtracts b_dec */

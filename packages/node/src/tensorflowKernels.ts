@@ -2,9 +2,8 @@
 import { type AdamAttrs, composedKernels, type EncodeActiveAttrs, KERNEL } from '@msae/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { type AdamTensors, adamInPlace } from './tensorflowAdam.ts';
-import type { TensorflowBackend } from './tensorflowBackend.ts';
 import { groupSize } from './tensorflowEncoder.ts';
-import type { OpAttr } from './tensorflowOps.ts';
+import type { OpAttr, TensorflowBackend } from './tensorflowOps.ts';
 
 let registered = false;
 

@@ -1,4 +1,6 @@
 /** Raw TensorFlow ops on plain typed arrays, through the addon of tfjs-node: no tfjs tensor, no copy of aligned inputs. */
+import type { Tensor } from '@tensorflow/tfjs-core';
+
 /** Handle of a tensor that libtensorflow owns. */
 export type Handle = number;
 
@@ -21,6 +23,16 @@ export interface Binding {
     inputs: Handle[],
     outputs: number,
   ): { id: Handle; shape: number[]; dtype: number }[];
+}
+
+/** The members of NodeJSKernelBackend and its addon that we use. */
+export interface TensorflowBackend {
+  readonly isUsingGpuDevice: boolean;
+  readonly binding: Binding;
+  readonly tensorMap: { get(dataId: object): { id: number } };
+  /** Uploads what is still on the JavaScript side and returns the handles of the tensors. */
+  getInputTensorIds(tensors: readonly Tensor[]): number[];
+  executeSingleOutput(name: string, attrs: OpAttr[], inputs: readonly Tensor[]): Tensor;
 }
 
 export interface OpAttr {
