@@ -40,7 +40,8 @@ export function encodeActive(
       counts: runtime.pointer(counts),
       extra: extra === undefined ? 0 : runtime.pointer(extra),
     };
-    const short = job.collect * 8 <= n && rows * d * n >= WORTH_QUANTISING;
+    // lists that are cut keep few candidates for the refinement; the others may bring all they collect
+    const short = job.collect * (job.k > 0 ? 3 : 8) <= n && rows * d * n >= WORTH_QUANTISING;
     if (!(short && collectQuantised(job))) collectFloat(job);
     finish(job);
     if (mode === 'batchtopk') {
