@@ -27,7 +27,7 @@ const tasks: Task[] = [
     nLatents: 20,
     penalty: l1(),
     learningRate: 1e-2,
-    targetL0: 1.2338,
+    targetL0: 1.12,
   },
   {
     name: 'synthetic, log',

@@ -13,8 +13,8 @@ export interface DeadLatentState {
 export interface DeadLatentTracker {
   /** Add the rows in which each latent fired, int32 or float32 [N]; `rows` is the batch size. Keeps nothing of `fired`. */
   add(fired: tf.Tensor1D, rows: number): void;
-  /** Read the counts back and bring the counters up to date. Returns the share of rows in which each latent fired. */
-  refresh(): Promise<Float64Array>;
+  /** Bring the counters up to date with the counts read back from `pending()`, which start again from 0. */
+  refresh(fired: ArrayLike<number>): void;
   /** Latents silent for at least `afterTokens` tokens, ascending, as of the last refresh. */
   dead(): Int32Array;
   /** Give latents a new life (after resampling). */
@@ -22,7 +22,7 @@ export interface DeadLatentTracker {
   /** Reorder: new latent i is old latent `order[i]`. */
   permute(order: Int32Array): void;
   state(): DeadLatentState;
-  /** Firing counts not refreshed yet, for a checkpoint; null before the first batch. Owned by the tracker. */
+  /** float32 [N]: firing counts since the last refresh; null when there are none. Owned by the tracker. */
   pending(): tf.Tensor1D | null;
   restore(state: DeadLatentState, pending: Float32Array | null): void;
   dispose(): void;
@@ -48,19 +48,14 @@ export function createDeadLatentTracker(nLatents: number, afterTokens: number): 
       old?.dispose();
       pendingTokens += rows;
     },
-    async refresh() {
-      const density = new Float64Array(nLatents);
-      if (counts === null) return density;
-      const fired = await counts.data();
+    refresh(fired) {
       for (let i = 0; i < nLatents; i++) {
-        density[i] = (fired[i] as number) / pendingTokens;
         silentFor[i] = (fired[i] as number) > 0 ? 0 : (silentFor[i] as number) + pendingTokens;
       }
-      counts.dispose();
+      counts?.dispose();
       counts = null;
       pendingTokens = 0;
       list();
-      return density;
     },
     dead: () => deadList,
     revive(latents) {

@@ -20,6 +20,8 @@ export interface Normalizer {
   updateTensor(x: tf.Tensor2D): tf.Tensor2D;
   /** The average, read back if it lives in a tensor; null before the first batch. */
   average(): Promise<number | null>;
+  /** The average where it lives in a tensor [1], owned by the normaliser; null where it lives on the host. */
+  tensor(): tf.Tensor | null;
   restore(average: number | null): void;
   dispose(): void;
 }
@@ -60,6 +62,7 @@ export function createNormalizer(dModel: number, options: NormalizerOptions = {}
     async average() {
       return device === null ? host : ((await device.data())[0] as number);
     },
+    tensor: () => device,
     restore(average) {
       device?.dispose();
       device = null;

@@ -17,9 +17,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import { type AuxiliaryTask, auxiliaryLoss } from './auxiliaryLoss.ts';
 import type { Batch } from './batchStream.ts';
 import type { MetricsEvent, TrainerEvent } from './events.ts';
+import { readTogether } from './readTogether.ts';
 import { permuteLatents, rewriteLatents } from './rewriteLatents.ts';
 import { annealedK } from './schedules.ts';
-import { type Session, syncThreshold, warning } from './session.ts';
+import { type Session, warning } from './session.ts';
 import { type StepPath, stepGradients } from './stepGradients.ts';
 import { initDecoderBias, normalizedInput } from './stepInput.ts';
 import { planStep, type StepPlan } from './stepPlan.ts';
@@ -57,18 +58,27 @@ export async function trainStep(session: Session, batch: Batch): Promise<Trainer
     session.step++;
     session.tokens += batch.rows;
 
-    const values =
-      plan.report || plan.control || path.wantsDensity(session.step) ? await gradients.metrics.data() : null;
-    const numbers = values === null ? null : parseMetrics(values, gradients.reported);
+    const wantsMetrics = plan.report || plan.control || path.wantsDensity(session.step);
+    const read = await readTogether({
+      metrics: wantsMetrics ? gradients.metrics : null,
+      firings: plan.refreshDead ? deadLatents?.pending() : null,
+      norm: plan.report ? norm : null,
+      auxLoss: plan.report ? auxLoss : null,
+      threshold: plan.report ? session.threshold : null,
+      inputNorm: plan.report ? session.normalizer?.tensor() : null,
+    });
+    const numbers = read.metrics === null ? null : parseMetrics(read.metrics, gradients.reported);
     if (numbers !== null) {
       if (!Number.isFinite(numbers.loss)) await explainNonFinite(session, numbers.loss, batch);
       if (plan.control) controller?.observe(numbers.l0, options.controlEvery);
       path.observe(session.step, numbers.l0);
     }
-    if (plan.refreshDead) await deadLatents?.refresh();
+    if (read.firings !== null) deadLatents?.refresh(read.firings);
+    if (read.threshold !== null) sae.inferenceThreshold = read.threshold[0] as number;
     if (plan.report && numbers !== null) {
-      await syncThreshold(session);
-      events.push(await metricsEvent(session, plan, numbers, { path: usedPath, norm, auxLoss }));
+      const inputNorm = read.inputNorm?.[0] ?? (await session.normalizer?.average()) ?? null;
+      const values = { norm: read.norm?.[0] ?? null, auxLoss: read.auxLoss?.[0] ?? 0, inputNorm };
+      events.push(metricsEvent(session, plan, numbers, { path: usedPath, ...values }));
     }
     if (plan.resample) events.push(...(await resample(session, x, gradients)));
     if (plan.sort) await sortLatents(session, gradients);
@@ -158,19 +168,18 @@ function updateThreshold(session: Session, smallestKept: tf.Tensor1D): void {
   old?.dispose();
 }
 
-async function metricsEvent(
+function metricsEvent(
   session: Session,
   plan: StepPlan,
   numbers: StepMetrics,
-  extra: { path: StepPath; norm: tf.Tensor1D | null; auxLoss: tf.Tensor1D | null },
-): Promise<MetricsEvent> {
+  extra: { path: StepPath; norm: number | null; auxLoss: number; inputNorm: number | null },
+): MetricsEvent {
   const { clock, deadLatents, options, sae } = session;
   const now = performance.now();
   const seconds = Math.max(1e-9, (now - clock.time) / 1000);
   const tokensPerSecond = (session.tokens - clock.tokens) / seconds;
   const stepsPerSecond = (session.step - clock.steps) / seconds;
   Object.assign(clock, { time: now, tokens: session.tokens, steps: session.step });
-  const auxLoss = extra.auxLoss === null ? 0 : ((await extra.auxLoss.data())[0] as number);
   const weightOf = new Map(
     Array.from(plan.prefixes.lengths, (length, j) => [length, plan.prefixes.weights[j]]),
   );
@@ -187,17 +196,17 @@ async function metricsEvent(
     step: session.step,
     totalSteps: options.totalSteps,
     tokens: session.tokens,
-    loss: numbers.loss + auxLoss,
+    loss: numbers.loss + extra.auxLoss,
     reconstruction: full?.reconstruction ?? Number.NaN,
     penalty: full?.penalty ?? Number.NaN,
-    auxLoss,
+    auxLoss: extra.auxLoss,
     l0: numbers.l0,
     fvu: full?.fvu ?? Number.NaN,
     deadFraction: deadLatents === null ? null : deadLatents.dead().length / sae.config.nLatents,
-    gradNorm: extra.norm === null ? null : ((await extra.norm.data())[0] as number),
+    gradNorm: extra.norm,
     learningRate: plan.learningRate,
     penaltyCoefficient: plan.lambda,
-    inputNorm: (await session.normalizer?.average()) ?? null,
+    inputNorm: extra.inputNorm,
     path: extra.path,
     prefixes,
     tokensPerSecond,

@@ -128,6 +128,30 @@ describe('a run', () => {
     }
   });
 
+  it('reads back once at a report, and not at all between reports', async () => {
+    const sae = small({ activation: topK(3), penalty: { kind: 'none' } });
+    const trainer = new Trainer(sae, { ...short, weightAverage: { decay: 0.9 }, auxiliaryLoss: {} });
+    const reads: number[] = [];
+    const backend = tf.backend();
+    // The cpu backend's read() goes through readSync().
+    const readSync = backend.readSync.bind(backend);
+    backend.readSync = (dataId) => {
+      reads.push(trainer.step);
+      return readSync(dataId);
+    };
+    try {
+      const tensors = function* () {
+        for (const data of source() as Iterable<Float32Array>) yield tf.tensor2d(data, [32, width]);
+      };
+      await events(trainer, tensors());
+    } finally {
+      backend.readSync = readSync;
+    }
+    expect(reads).toEqual([5, 10, 15, 20]);
+    trainer.dispose();
+    sae.dispose();
+  });
+
   it('takes arrays, tensors, batches, sync and async, to the same numbers', async () => {
     const arrays: Float32Array[] = [];
     for (const batch of seededBatches({ seed: 4, rows: 8, width })) if (arrays.push(batch) === 20) break;
@@ -275,6 +299,24 @@ describe('the exported SAE', () => {
 });
 
 describe('a sparsity controller', () => {
+  it('moves the thresholds of jumprelu to the target', async () => {
+    const sae = small({
+      activation: jumpRelu({ threshold: 0.1, bandwidth: 0.3 }),
+      penalty: { kind: 'none' },
+    });
+    const trainer = new Trainer(sae, {
+      totalSteps: 1500,
+      reportEvery: 1,
+      learningRate: 1e-2,
+      sparsityController: { kind: 'pi', targetL0: 3 },
+    });
+    const tail = metricsOf(await events(trainer, source(0, 64))).slice(-200);
+    const mean = tail.reduce((sum, event) => sum + event.l0, 0) / tail.length;
+    expect(Math.abs(mean / 3 - 1)).toBeLessThan(0.2);
+    trainer.dispose();
+    sae.dispose();
+  });
+
   it('brings L0 to its target', async () => {
     const sae = createSae({ dModel: width, nLatents: 16, penalty: l1(), seed: 1 });
     const trainer = new Trainer(sae, {
