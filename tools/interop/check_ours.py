@@ -22,9 +22,10 @@ def with_saelens(path: Path, x: torch.Tensor):
     import sae_lens
 
     sae = sae_lens.SAE.load_from_disk(path)
-    assert sae.cfg.metadata.msae["prefixes"] == [4, 10, 24], sae.cfg.metadata
+    transcoder = "transcoder" in sae.cfg.architecture()
+    assert transcoder or sae.cfg.metadata.msae["prefixes"] == [4, 10, 24], sae.cfg.metadata
     f = sae.encode(x)
-    return f, sae.decode(f), sae_lens.__version__
+    return f, sae(x) if transcoder else sae.decode(f), sae_lens.__version__
 
 
 def with_dictionary_learning(path: Path, x: torch.Tensor):
@@ -45,7 +46,10 @@ def with_sparsify(path: Path, x: torch.Tensor):
     coder = SparseCoder.load_from_disk(path)
     acts, indices, _ = coder.encode(x)
     f = torch.zeros(x.shape[0], coder.num_latents).scatter_(-1, indices, acts)
-    return f, coder.decode(acts, indices), version("eai-sparsify")
+    xhat = coder.decode(acts, indices)
+    if coder.W_skip is not None:
+        xhat = xhat + x @ coder.W_skip.mT
+    return f, xhat, version("eai-sparsify")
 
 
 loaders = {"saelens": with_saelens, "dictionary_learning": with_dictionary_learning, "sparsify": with_sparsify}
@@ -61,7 +65,7 @@ with torch.no_grad():
         problems, worst, version = [], float("nan"), "?"
         try:
             f, xhat, version = loaders[entry["format"]](root / "ours" / entry["case"], expected["x"])
-            worst = max(difference(f, expected["f"] * expected["gain"]), difference(xhat, expected["xhat"]))
+            worst = max(difference(f, expected["f"] * expected.get("gain", 1)), difference(xhat, expected["xhat"]))
             if not worst <= 1e-5:
                 problems.append(f"differs by {worst:.2e}")
         except Exception as error:

@@ -1,12 +1,12 @@
 /**
  * Exports SAEs of every activation to every format, and writes what they compute here.
  *
- *     tsx write_ours.ts DIR
+ *     tsx write_ours.ts DIR      after peer_cases.py
  *
  * DIR/ours/<case>/…, DIR/ours-expected/<case>.safetensors (x, f, xhat, gain), DIR/ours.json. The peer's f must be f·gain:
  * folding decoder norms multiplies a latent by the norm its decoder row had.
  */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type Activation,
@@ -22,6 +22,7 @@ import {
 } from '@msae/core';
 import { writeSafetensorsFile } from '@msae/data/node';
 import {
+  loadSae,
   type Preprocessing,
   preprocess,
   type SaveSaeOptions,
@@ -118,5 +119,24 @@ for (const activation of activations) {
       );
     }
   }
+}
+// transcoders of the peers, through our reader and writer: back there they must still do the same
+for (const [name, format] of [
+  ['saelens-transcoder-none', 'saelens'],
+  ['saelens-skip_transcoder-none', 'saelens'],
+  ['saelens-jumprelu_transcoder-none', 'saelens'],
+  ['saelens-jumprelu_skip_transcoder-none', 'saelens'],
+  ['gemma_scope-2-transcoder', 'saelens'],
+  ['sparsify-transcoder', 'sparsify'],
+  ['sparsify-skip_transcoder', 'sparsify'],
+] as const) {
+  const loaded = await loadSae(join(root, 'cases', name));
+  const again = `again-${name}`;
+  await saveSae(loaded, join(root, 'ours', again), { format, foldDecoderNorm: false });
+  await copyFile(
+    join(root, 'expected', `${name}.safetensors`),
+    join(root, 'ours-expected', `${again}.safetensors`),
+  );
+  index.push({ case: again, format, architecture: loaded.architecture, normalize: 'none' });
 }
 await writeFile(join(root, 'ours.json'), JSON.stringify(index, null, 1));

@@ -35,7 +35,13 @@ export async function openPlace(place: SaePlace, http: HttpOptions = {}): Promis
   const opened = new Map<string, RandomAccess>();
   const tracked: Folder = {
     name: folder.name,
-    list: () => folder.list(),
+    async list() {
+      try {
+        return await folder.list();
+      } catch (error) {
+        throw tagError(error, folder.name, 'listing');
+      }
+    },
     async open(name) {
       const known = opened.get(name);
       if (known) return known;

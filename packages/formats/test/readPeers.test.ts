@@ -1,12 +1,12 @@
 import { loadSae } from '@msae/formats';
+import { useNode } from '@msae/node';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import '@tensorflow/tfjs-backend-cpu';
 import { casePath, difference, peerCases, peerExpectation } from './peerFixtures.ts';
 
-beforeAll(() => tf.setBackend('cpu'));
+describe.each(['cpu', 'wasm'] as const)('SAEs that the peers wrote, on %s', (backend) => {
+  beforeAll(async () => void (await useNode({ backend, threads: 1 })));
 
-describe('SAEs that the peers wrote', () => {
   it.each(peerCases)('$case gives the activations and reconstructions of the peer', async (peer) => {
     const before = tf.memory().numTensors;
     const loaded = await loadSae(casePath(peer.case));

@@ -6,8 +6,9 @@ import { openFile } from '@msae/data/node';
 import type { Folder } from '../folder.ts';
 import { formatError } from '../formatError.ts';
 
-/** How deep below the folder files are looked for. */
+/** How deep below the folder files are looked for, and how many are enough. */
 const maxDepth = 8;
+const maxFiles = 20_000;
 
 /** A folder on disk. A path outside of it is never opened. */
 export function diskFolder(path: string): Folder {
@@ -19,6 +20,7 @@ export function diskFolder(path: string): Folder {
   async function walk(directory: string, depth: number, out: string[]): Promise<string[]> {
     for (const entry of await readdir(directory, { withFileTypes: true })) {
       const full = join(directory, entry.name);
+      if (out.length >= maxFiles) break;
       if (entry.isDirectory()) {
         if (depth < maxDepth) await walk(full, depth + 1, out);
       } else {
