@@ -1,31 +1,9 @@
 #!/usr/bin/env node
-/**
- * The `msae` command line: one citty command with lazily loaded subcommands (commands/index.ts).
- * Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted.
- */
-import { defineCommand, runCommand, runMain } from 'citty';
-import about from '../package.json' with { type: 'json' };
-import { commands } from './commands/index.ts';
-import { checkUsage, UsageError } from './usage.ts';
+/** The `msae` program: run.ts with the words of the command line. */
+import { fail, run } from './run.ts';
 
-const main = defineCommand({
-  meta: {
-    name: 'msae',
-    version: about.version,
-    description: 'Matryoshka sparse autoencoders: harvest, train, evaluate, report, convert',
-  },
-  subCommands: commands,
+process.on('uncaughtException', (error) => {
+  process.exit(fail('msae', error));
 });
-
-const argv = process.argv.slice(2);
-try {
-  await checkUsage(argv, commands);
-  if (argv.length === 0 || argv.some((word) => ['--help', '-h', '--version'].includes(word)))
-    await runMain(main);
-  else await runCommand(main, { rawArgs: argv });
-} catch (error) {
-  const message = error instanceof Error ? error.message : String(error);
-  const command = error instanceof UsageError || argv[0] === undefined ? '' : ` ${argv[0]}`;
-  process.stderr.write(`msae${command}: ${message}\n`);
-  process.exitCode = error instanceof UsageError ? 2 : 1;
-}
+process.exitCode = await run(process.argv.slice(2));
+setTimeout(() => process.exit(), 3000).unref(); // threads of a command that failed may still be there

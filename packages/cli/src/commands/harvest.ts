@@ -16,6 +16,9 @@ import {
 } from '@msae/harvest/node';
 import { type CommandDef, defineCommand } from 'citty';
 import { Presets, SingleBar } from 'cli-progress';
+import { configArgument } from '../configFile.ts';
+import { oneOf, wholeNumber } from '../flagValues.ts';
+import { UsageError } from '../usageError.ts';
 
 const command = defineCommand({
   meta: {
@@ -54,10 +57,11 @@ const command = defineCommand({
     batch: { type: 'string', description: 'contexts per batch', default: '32' },
     threads: { type: 'string', description: 'threads of onnxruntime', valueHint: 'n' },
     'list-taps': { type: 'boolean', description: 'list what can be tapped, and end' },
+    config: configArgument,
     json: { type: 'boolean', description: 'write one JSON object to stdout' },
   },
   async run({ args }) {
-    const threads = args.threads === undefined ? undefined : wholeNumber('threads', args.threads);
+    const { threads, maxTokens, ...settings } = settingsOf(args);
     const opened = await openModelFile(args.model, { ...(threads && { threads }) });
     const print = (value: unknown, text: string): void =>
       void process.stdout.write(args.json ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`);
@@ -69,11 +73,8 @@ const command = defineCommand({
           'no transformer was recognised; any tensor can be tapped by its name',
       );
     }
-    if (!args.out) throw new Error('--out: expected the folder of the store');
-    const taps = tapsOf(args);
+    const { out, taps } = destinationOf(args);
     const { documents, origin } = await documentsOf(opened, args);
-    const maxTokens =
-      args['max-tokens'] === undefined ? undefined : wholeNumber('max-tokens', args['max-tokens']);
     const abort = new AbortController();
     const interrupt = (): void => abort.abort(new Error('interrupted'));
     process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
@@ -85,21 +86,16 @@ const command = defineCommand({
     if (!args.json) bar.start(total, 0, { rate: '?' });
     try {
       const result = await harvestToStores(opened.model, documents, {
-        stores: storeFolders(args.out, taps),
+        ...settings,
+        stores: storeFolders(out, taps),
         origin,
-        dtype: dtypeOf(args.dtype),
-        contextLength: wholeNumber('context', args.context),
-        batchSize: wholeNumber('batch', args.batch),
         signal: abort.signal,
         ...(maxTokens && { maxTokens }),
         onProgress: ({ rows, newRows, seconds }) => bar.update(rows, { rate: Math.round(newRows / seconds) }),
       });
       bar.stop();
       const state = result.complete ? 'complete' : 'interrupted; run the same command again to go on';
-      print(
-        { ...result, out: args.out, taps },
-        `${args.out}: ${result.rows} rows (${result.newRows} new), ${state}`,
-      );
+      print({ ...result, out, taps }, `${out}: ${result.rows} rows (${result.newRows} new), ${state}`);
       if (!result.complete) process.exitCode = 130;
     } finally {
       bar.stop();
@@ -113,25 +109,61 @@ export default command as unknown as CommandDef;
 const describe = ({ name, tensor, dtype, shape }: TapPoint): string =>
   `${name.padEnd(22)} ${tensor === name ? '' : `${tensor} `}${dtype} [${shape.join(', ')}]`;
 
+interface HarvestFlags {
+  model: string;
+  text?: string | undefined;
+  lines?: boolean | undefined;
+  brown?: boolean | undefined;
+  split: string;
+  layer?: string | undefined;
+  tap?: string | undefined;
+  out?: string | undefined;
+  dtype: string;
+  'max-tokens'?: string | undefined;
+  context: string;
+  batch: string;
+  threads?: string | undefined;
+  'list-taps'?: boolean | undefined;
+}
+
+/** What the flags say, all of it checked before a model is opened. */
+function settingsOf(args: HarvestFlags) {
+  const whole = (name: 'threads' | 'max-tokens'): number | undefined =>
+    args[name] === undefined ? undefined : wholeNumber(name, args[name]);
+  if (!args['list-taps']) {
+    destinationOf(args);
+    if (Boolean(args.text) === Boolean(args.brown)) {
+      throw new UsageError('--text or --brown: give one of them');
+    }
+    oneOf('split', args.split, ['all', 'train', 'held-out']);
+  }
+  return {
+    threads: whole('threads'),
+    maxTokens: whole('max-tokens'),
+    dtype: dtypeOf(args.dtype),
+    contextLength: wholeNumber('context', args.context),
+    batchSize: wholeNumber('batch', args.batch),
+  };
+}
+
+function destinationOf(args: HarvestFlags): { out: string; taps: string[] } {
+  if (args.out === undefined) throw new UsageError('--out is missing: the folder of the store');
+  return { out: args.out, taps: tapsOf(args) };
+}
+
 function tapsOf({ tap, layer }: { tap?: string | undefined; layer?: string | undefined }): string[] {
-  if (tap !== undefined && layer !== undefined) throw new Error('--tap and --layer: give one of them');
+  if (tap !== undefined && layer !== undefined) throw new UsageError('--tap and --layer: give one of them');
   if (layer !== undefined) return [`blocks.${wholeNumber('layer', layer, 0)}.resid_post`];
   const taps = (tap ?? '').split(',').filter((name) => name !== '');
   if (taps.length === 0)
-    throw new Error('--tap: expected a name, or --layer n; --list-taps shows what there is');
+    throw new UsageError('--tap: expected a name, or --layer n; --list-taps shows what there is');
   return taps;
 }
 
 async function documentsOf(
   { tokenizer, path }: OpenedModel,
-  args: {
-    text?: string | undefined;
-    lines?: boolean | undefined;
-    brown?: boolean | undefined;
-    split: string;
-  },
+  args: HarvestFlags,
 ): Promise<{ documents: TokenDocument[]; origin: string }> {
-  if (Boolean(args.text) === Boolean(args.brown)) throw new Error('--text or --brown: give one of them');
   if (!tokenizer) throw new Error(`${path}: there is no tokenizer.json beside it; put the model's own there`);
   if (args.brown) {
     const documents = brownSplit(await readBrown(), args.split);
@@ -143,22 +175,14 @@ async function documentsOf(
 
 function brownSplit(documents: BrownDocument[], split: string): BrownDocument[] {
   if (split === 'all') return documents;
-  if (split === 'train') return documents.filter((document) => !document.heldOut);
-  if (split === 'held-out') return documents.filter((document) => document.heldOut);
-  throw new Error(`--split: expected all, train or held-out, got '${split}'`);
+  return documents.filter((document) => document.heldOut === (split === 'held-out'));
 }
 
+const dtypes = { f16: 'F16', bf16: 'BF16', f32: 'F32' } as const;
+
 function dtypeOf(text: string): NonNullable<HarvestToStoresOptions['dtype']> {
-  const dtype = text.toUpperCase();
-  if (dtype === 'F16' || dtype === 'BF16' || dtype === 'F32') return dtype;
-  throw new Error(`--dtype: expected f16, bf16 or f32, got '${text}'`);
+  return dtypes[oneOf('dtype', text.toLowerCase(), ['f16', 'bf16', 'f32'])];
 }
 
 const sum = (documents: readonly TokenDocument[]): number =>
   documents.reduce((total, document) => total + document.ids.length, 0);
-
-function wholeNumber(name: string, text: string, least = 1): number {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new Error(`--${name}: expected a whole number of at least ${least}, got '${text}'`);
-}
