@@ -75,15 +75,18 @@ function loadFirst(device: 'gpu' | 'cpu', threads: number | undefined): void {
   throw new Error(missing(device, reasons));
 }
 
+/** A gpu build also computes on the CPU, so it is the last resort there. */
 function candidates(device: 'gpu' | 'cpu'): Candidate[] {
-  const variant: NativeVariant = device;
-  const found: Candidate[] = [];
-  const build = findNativeBuild(variant);
-  if (build) found.push({ packageDir: build.packageDir, label: `the build in ${build.packageDir}` });
-  const name = device === 'gpu' ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node';
-  const packageDir = findPackage(name);
-  if (packageDir) found.push({ packageDir, label: `${name} in ${packageDir}` });
-  return found;
+  const variants: NativeVariant[] = device === 'gpu' ? ['gpu'] : ['cpu', 'gpu'];
+  return variants.flatMap((variant) => {
+    const found: Candidate[] = [];
+    const build = findNativeBuild(variant);
+    if (build) found.push({ packageDir: build.packageDir, label: `the build in ${build.packageDir}` });
+    const name = variant === 'gpu' ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node';
+    const packageDir = findPackage(name);
+    if (packageDir) found.push({ packageDir, label: `${name} in ${packageDir}` });
+    return found;
+  });
 }
 
 function missing(device: 'gpu' | 'cpu', reasons: string[]): string {
