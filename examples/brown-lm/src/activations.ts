@@ -23,8 +23,9 @@ export interface Activations {
 export interface ActivationOptions {
   /** Folder of the stores; rows that are there already are not computed again. */
   readonly folder: string;
-  /** Rows to train on, at most. */
+  /** Rows to train on, and held-out rows to measure on, at most. */
   readonly tokens: number;
+  readonly heldOut: number;
   readonly threads: number;
   readonly onProgress: (rows: number, total: number, rate: number) => void;
   readonly signal: AbortSignal;
@@ -45,7 +46,11 @@ export async function brownActivations(options: ActivationOptions): Promise<Acti
   const start = tokenizer.idOf('<|endoftext|>');
   const parts = [
     { name: `train-${tokens}`, documents: train, rows: Math.min(tokens, counted(train)) },
-    { name: 'held-out', documents: heldOut, rows: counted(heldOut) },
+    {
+      name: options.heldOut < counted(heldOut) ? `held-out-${options.heldOut}` : 'held-out',
+      documents: heldOut,
+      rows: Math.min(options.heldOut, counted(heldOut)),
+    },
   ];
   const total = parts.reduce((sum, part) => sum + part.rows, 0);
   let [before, newRows, seconds] = [0, 0, 0];

@@ -34,6 +34,7 @@ async function run(job: JobOptions, signal: AbortSignal): Promise<void> {
   const activations = await brownActivations({
     folder: join(job.out, 'activations'),
     tokens: job.tokens,
+    heldOut: job.heldOut,
     threads: job.threads,
     signal,
     onProgress: (rows, total, rate) => {

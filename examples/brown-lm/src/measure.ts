@@ -28,7 +28,7 @@ export async function measure(
   const spliced = await evaluateSplice(activations.model, documents, {
     tap: TAP,
     contextLength: 128,
-    maxTokens: SPLICED_TOKENS,
+    maxTokens: Math.min(SPLICED_TOKENS, store.length),
     skipTokenIds: [activations.tokenizer.idOf('<|endoftext|>') ?? -1],
     signal: options.signal,
     reconstructions: Object.fromEntries(

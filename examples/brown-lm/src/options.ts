@@ -7,6 +7,8 @@ export interface JobOptions {
   readonly steps: number;
   /** Training tokens harvested. */
   readonly tokens: number;
+  /** Held-out tokens to measure on. */
+  readonly heldOut: number;
   /** Seeds 0 … seeds − 1, each with a Matryoshka and a vanilla SAE. */
   readonly seeds: number;
   readonly activation: 'batchtopk' | 'topk' | 'log';
@@ -21,6 +23,7 @@ export const HELP = `npm start -- [options]
 
   --steps N          training steps of 512 tokens for each SAE (default 4000)
   --tokens N         training tokens to harvest (default 600000; Brown has about 1.4 million)
+  --held-out N       held-out tokens to measure on (default: all, about 167 thousand)
   --seeds N          train and compare this many pairs of SAEs (default 1)
   --activation KIND  batchtopk (default) or topk, 24 active latents; or log: ReLU with the write-up's log penalty, steered to 24
   --prefixes KIND    fixed (default: 128, 256, 512, 1024, 2048) or pareto: ten random ones a step, as in the write-up
@@ -45,6 +48,7 @@ const KINDS = {
 const FLAGS = [
   'steps',
   'tokens',
+  'held-out',
   'seeds',
   'activation',
   'prefixes',
@@ -96,6 +100,7 @@ export function parseOptions(argv: readonly string[]): JobOptions | 'help' {
   return {
     steps: whole('steps', 4000),
     tokens: whole('tokens', 600_000),
+    heldOut: values['held-out'] === undefined ? Number.MAX_SAFE_INTEGER : whole('held-out', 1),
     seeds: whole('seeds', 1),
     activation: kind('activation'),
     prefixes: kind('prefixes'),
