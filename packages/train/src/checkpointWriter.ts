@@ -9,10 +9,20 @@ import type { CheckpointOptions } from './options.ts';
 export class CheckpointWriter {
   readonly #options: CheckpointOptions | undefined;
   readonly #files: () => Promise<CheckpointFile[]>;
+  #last: string | null = null;
 
   constructor(options: CheckpointOptions | undefined, files: () => Promise<CheckpointFile[]>) {
     this.#options = options;
     this.#files = files;
+  }
+
+  /** @throws Error when a new run would mix its checkpoints with those of another. Call it before the first step. */
+  async checkEmpty(): Promise<void> {
+    const names = (await this.#options?.storage.list()) ?? [];
+    if (names.length === 0) return;
+    throw new Error(
+      `checkpoints: the storage holds those of another run already (${names.at(-1)}); continue that run with resume, or use an empty one`,
+    );
   }
 
   isDue(step: number): boolean {
@@ -25,10 +35,14 @@ export class CheckpointWriter {
     const { storage, keep = 3 } = this.#options as CheckpointOptions;
     const name = checkpointName(step);
     try {
-      const before = await storage.list();
-      if (!before.includes(name)) await storage.write(name, await this.#files());
-      const old = (await storage.list()).filter((other) => other.startsWith('step-') && other <= name);
-      for (const other of old.slice(0, Math.max(0, old.length - keep))) await storage.remove(other);
+      if (this.#last !== name) await storage.write(name, await this.#files());
+      this.#last = name;
+      const names = (await storage.list()).filter((other) => other.startsWith('step-'));
+      const old = names.filter((other) => other <= name);
+      // Later ones were left by the run before it was resumed from an older checkpoint.
+      const later = names.filter((other) => other > name);
+      for (const other of [...old.slice(0, Math.max(0, old.length - keep)), ...later])
+        await storage.remove(other);
     } catch (error) {
       if (final) throw error;
       const reason = error instanceof Error ? error.message : String(error);

@@ -61,10 +61,7 @@ export type WarningCode =
   | 'options-changed'
   | 'source-replayed'
   | 'source-ended'
-  | 'source-too-short'
-  | 'all-zero-batch'
-  | 'dead-latents'
-  | 'target-not-reached';
+  | 'dead-latents';
 
 /** Something the user should know; the run goes on. */
 export interface WarningEvent {

@@ -119,6 +119,7 @@ export class Trainer {
     const checkpoints = new CheckpointWriter(options.checkpoints, () =>
       checkpointFiles(session, sourceState(stream)),
     );
+    if (session.step === 0) await checkpoints.checkEmpty();
     let reason: DoneEvent['reason'] = 'completed';
     Object.assign(session.clock, { time: started, tokens: session.tokens, steps: session.step });
     try {

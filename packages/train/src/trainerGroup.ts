@@ -115,6 +115,7 @@ export class TrainerGroup {
       ).flat();
     const checkpoints = new CheckpointWriter(checkpointOptions, files);
     const breathe = breather(yieldEveryMs);
+    if (first.step === 0) await checkpoints.checkEmpty();
     const steps = (): number => Math.max(...sessions.map(([, session]) => session.step));
     const busy = (): boolean => sessions.some(([, session]) => session.step < session.options.totalSteps);
     let reason: DoneEvent['reason'] = 'completed';

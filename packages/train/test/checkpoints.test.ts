@@ -104,6 +104,25 @@ describe('checkpoints', () => {
     },
   );
 
+  it('of an older step can be resumed by name; those after it make way', async () => {
+    const storage = memoryStorage();
+    const whole = losses(await train(storage));
+    const older = await Trainer.resume(
+      { ...options, checkpoints: { storage, everySteps: 4 } },
+      { name: 'step-0000000020' },
+    );
+    expect(losses(await collect(older.run(source())))).toEqual(whole.slice(20));
+    older.dispose();
+    expect(await storage.list()).toEqual(['step-0000000024', 'step-0000000028', 'step-0000000030']);
+  });
+
+  it('of another run are not mixed with those of a new one', async () => {
+    const storage = memoryStorage();
+    await train(storage, { totalSteps: 6 });
+    await expect(train(storage)).rejects.toThrow('holds those of another run already (step-0000000006)');
+    expect(await storage.list()).toEqual(['step-0000000005', 'step-0000000006']);
+  });
+
   it('name the options that have changed', async () => {
     const storage = memoryStorage();
     await train(storage);
