@@ -6,10 +6,10 @@
 //     |x·w − s_x s_w q·r| ≤ s_x s_w E,   E = ½ √d (‖q‖ + ‖r‖) + d/4        (Cauchy–Schwarz)
 //
 // Every pre-activation gets an interval; what cannot belong into a row's list by its upper end is dropped, and the few
-// that are left (a row's k and some) are computed again in float32: the selection and the values are those of float32.
+// that are left (a row's k and some) are computed again in float32, in the order of the float32 path: the selection and the
+// values are that path's, bit for bit. (0.51 + 0.0016 √d for ½ also covers the rounding of float32 sums.)
 // ‖q‖ and ‖r‖ stay below 46,000, so that no partial sum leaves 32 bits.
 import { MR, NR, transpose4 } from './gemm';
-import { horizontal } from './decode';
 import { kthLargest } from './select';
 
 const TILE: i32 = 64;
@@ -17,6 +17,7 @@ const NORM: f32 = 46000;
 const LARGEST: f32 = 32767;
 const MAGIC: f32 = 12582912; // 1.5 · 2^23: adding it leaves the rounded integer in the low bits
 const KP: i32 = 1024;
+const KC: i32 = 1024; // as in encode.ts: a float32 sum starts anew every KC terms
 
 // Job: 4 rows of x − b_dec into [group][pair of k][4 rows][2] int16; a task is 64 rows. Also the rows' scales s_x and the
 // bounds E, and, where b_dec is given, the rows x − b_dec themselves.
@@ -53,7 +54,7 @@ export function quantiseX(args: usize, task: i32, thread: i32): void {
       let inverse: f32 = 0;
       if (norm > <f32>1e-30 && norm < f32.MAX_VALUE) inverse = min(NORM / norm, LARGEST / largest);
       store<f32>(scales + slot, inverse > 0 ? <f32>1 / inverse : 0);
-      store<f32>(bounds + slot, <f32>0.52 * root * (norm * inverse + NORM + root) + <f32>0.27 * <f32>d + <f32>512);
+      store<f32>(bounds + slot, (<f32>0.51 + <f32>0.0016 * root) * root * (norm * inverse + NORM + root) + <f32>0.27 * <f32>d + <f32>512);
       let q = group + (<usize>r << 2);
       for (let k = 0; k < d; k++) {
         const bits = reinterpret<i32>(load<f32>(p + (<usize>k << 2)) * inverse + MAGIC);
@@ -371,23 +372,86 @@ export function refine(args: usize, task: i32, thread: i32): void {
       store<f32>(columns + <usize>c * bytes + (<usize>j << 2), load<f32>(from + <usize>j * step + (<usize>c << 2)));
     }
   }
-  const vec = bytes & ~15;
-  for (let k = first; k < end; k++) {
-    const w = columns + <usize>(k - first) * bytes;
-    const last = load<i32>(offsets + (<usize>k << 2), 4);
-    for (let at = load<i32>(offsets + (<usize>k << 2)); at < last; at++) {
-      const e = load<i32>(entries + (<usize>at << 2));
-      const p = x + <usize>(e / capacity) * bytes;
+  const begin = load<i32>(offsets + (<usize>first << 2)), stop = load<i32>(offsets + (<usize>end << 2));
+  const sums = columns + <usize>TILE * bytes; // 8 floats after the columns
+  let k = first;
+  for (let at = begin; at < stop; at += 8) {
+    const x0 = rowOf(x, entries, at, stop, capacity, bytes), x1 = rowOf(x, entries, at + 1, stop, capacity, bytes);
+    const x2 = rowOf(x, entries, at + 2, stop, capacity, bytes), x3 = rowOf(x, entries, at + 3, stop, capacity, bytes);
+    const x4 = rowOf(x, entries, at + 4, stop, capacity, bytes), x5 = rowOf(x, entries, at + 5, stop, capacity, bytes);
+    const x6 = rowOf(x, entries, at + 6, stop, capacity, bytes), x7 = rowOf(x, entries, at + 7, stop, capacity, bytes);
+    const k0 = latentAt(offsets, k, at, stop), k1 = latentAt(offsets, k0, at + 1, stop);
+    const k2 = latentAt(offsets, k1, at + 2, stop), k3 = latentAt(offsets, k2, at + 3, stop);
+    const k4 = latentAt(offsets, k3, at + 4, stop), k5 = latentAt(offsets, k4, at + 5, stop);
+    const k6 = latentAt(offsets, k5, at + 6, stop), k7 = latentAt(offsets, k6, at + 7, stop);
+    const w0 = columns + <usize>(k0 - first) * bytes, w1 = columns + <usize>(k1 - first) * bytes;
+    const w2 = columns + <usize>(k2 - first) * bytes, w3 = columns + <usize>(k3 - first) * bytes;
+    const w4 = columns + <usize>(k4 - first) * bytes, w5 = columns + <usize>(k5 - first) * bytes;
+    const w6 = columns + <usize>(k6 - first) * bytes, w7 = columns + <usize>(k7 - first) * bytes;
+    let total0 = f32x4.splat(0), total1 = f32x4.splat(0);
+    let o: usize = 0;
+    for (let chunk = 0; chunk < d; chunk += KC) {
+      const until = <usize>min(d, chunk + KC) << 2;
       let s0 = f32x4.splat(0), s1 = f32x4.splat(0);
-      let o: usize = 0;
-      for (; o + 32 <= vec; o += 32) {
-        s0 = f32x4.add(s0, f32x4.mul(v128.load(w + o), v128.load(p + o)));
-        s1 = f32x4.add(s1, f32x4.mul(v128.load(w + o, 16), v128.load(p + o, 16)));
+      for (; o + 16 <= until; o += 16) {
+        s0 = addInOrder(s0, x0 + o, w0 + o, x1 + o, w1 + o, x2 + o, w2 + o, x3 + o, w3 + o);
+        s1 = addInOrder(s1, x4 + o, w4 + o, x5 + o, w5 + o, x6 + o, w6 + o, x7 + o, w7 + o);
       }
-      for (; o < vec; o += 16) s0 = f32x4.add(s0, f32x4.mul(v128.load(w + o), v128.load(p + o)));
-      let sum = horizontal(f32x4.add(s0, s1));
-      for (; o < bytes; o += 4) sum += load<f32>(w + o) * load<f32>(p + o);
-      store<f32>(values + (<usize>e << 2), sum + load<f32>(bias + (<usize>k << 2)));
+      for (; o < until; o += 4) {
+        s0 = f32x4.add(s0, products(x0 + o, w0 + o, x1 + o, w1 + o, x2 + o, w2 + o, x3 + o, w3 + o));
+        s1 = f32x4.add(s1, products(x4 + o, w4 + o, x5 + o, w5 + o, x6 + o, w6 + o, x7 + o, w7 + o));
+      }
+      total0 = chunk > 0 ? f32x4.add(total0, s0) : s0;
+      total1 = chunk > 0 ? f32x4.add(total1, s1) : s1;
+    }
+    v128.store(sums, total0);
+    v128.store(sums, total1, 16);
+    const count = min(8, stop - at);
+    for (let i = 0; i < count; i++) {
+      k = latentAt(offsets, k, at + i, stop);
+      const e = <usize>load<i32>(entries + (<usize>(at + i) << 2)) << 2;
+      store<f32>(values + e, load<f32>(sums + (<usize>i << 2)) + load<f32>(bias + (<usize>k << 2)));
     }
   }
+}
+
+// The row of x of the entry at a place in the list, or of the last one.
+// @ts-ignore: decorator
+@inline
+function rowOf(x: usize, entries: usize, at: i32, stop: i32, capacity: i32, bytes: usize): usize {
+  const e = load<i32>(entries + (<usize>min(at, stop - 1) << 2));
+  return x + <usize>(e / capacity) * bytes;
+}
+
+// The latent whose entries include this place, looking from latent k on.
+function latentAt(offsets: usize, k: i32, at: i32, stop: i32): i32 {
+  const place = min(at, stop - 1);
+  while (load<i32>(offsets + (<usize>k << 2), 4) <= place) k++;
+  return k;
+}
+
+// Four dot products side by side, each adding its next four products one after the other: the order of micro4x8, so that
+// a refined value has the very bits of the float32 path.
+// @ts-ignore: decorator
+@inline
+function addInOrder(
+  sum: v128, x0: usize, w0: usize, x1: usize, w1: usize, x2: usize, w2: usize, x3: usize, w3: usize,
+): v128 {
+  const a = f32x4.mul(v128.load(x0), v128.load(w0)), b = f32x4.mul(v128.load(x1), v128.load(w1));
+  const c = f32x4.mul(v128.load(x2), v128.load(w2)), d = f32x4.mul(v128.load(x3), v128.load(w3));
+  const ab0 = i32x4.shuffle(a, b, 0, 4, 1, 5), ab1 = i32x4.shuffle(a, b, 2, 6, 3, 7);
+  const cd0 = i32x4.shuffle(c, d, 0, 4, 1, 5), cd1 = i32x4.shuffle(c, d, 2, 6, 3, 7);
+  sum = f32x4.add(sum, i64x2.shuffle(ab0, cd0, 0, 2));
+  sum = f32x4.add(sum, i64x2.shuffle(ab0, cd0, 1, 3));
+  sum = f32x4.add(sum, i64x2.shuffle(ab1, cd1, 0, 2));
+  return f32x4.add(sum, i64x2.shuffle(ab1, cd1, 1, 3));
+}
+
+// @ts-ignore: decorator
+@inline
+function products(x0: usize, w0: usize, x1: usize, w1: usize, x2: usize, w2: usize, x3: usize, w3: usize): v128 {
+  let p = f32x4.splat(load<f32>(x0) * load<f32>(w0));
+  p = f32x4.replace_lane(p, 1, load<f32>(x1) * load<f32>(w1));
+  p = f32x4.replace_lane(p, 2, load<f32>(x2) * load<f32>(w2));
+  return f32x4.replace_lane(p, 3, load<f32>(x3) * load<f32>(w3));
 }

@@ -12,6 +12,7 @@ import { adam, decodeActive, globalNorm } from './kernels/optimiser.ts';
 import { prefixLoss } from './kernels/prefixLoss.ts';
 import { registerMatMul } from './matMul.ts';
 import type { Runtime } from './runtime.ts';
+import { registerSlice } from './slice.ts';
 
 const runtimes = new WeakMap<object, Runtime>();
 let registered = false;
@@ -29,6 +30,7 @@ export function registerKernels(runtime: Runtime): void {
   if (registered) return;
   registered = true;
   registerMatMul(runtimeOf);
+  registerSlice(runtimeOf);
   for (const [kernelName, kernelFunc] of Object.entries(sparseKernels)) {
     registerKernel({ kernelName, backendName: 'wasm', kernelFunc });
   }

@@ -88,6 +88,35 @@ describe.each([1, 2])('16-bit encoder, %i threads', (threads) => {
     expect(compare(activation)).toContain('refine');
   });
 
+  it('gives the bits of the float32 path', () => {
+    const { sae, x } = setUp(topK(16));
+    const listed = dense(sae, x);
+    const all = { ...sae, config: { ...sae.config, activation: relu() } };
+    const stop = profileWasm();
+    const active = encodeActive(all, x, { capacity: n });
+    expect(Object.keys(stop())).toContain('encodeGroup');
+    expect(listed.jobs).toContain('refine');
+    const [indices, values, counts] = [
+      active.indices.dataSync(),
+      active.values.dataSync(),
+      active.counts.dataSync(),
+    ];
+    let kept = 0;
+    for (let row = 0; row < rows; row++) {
+      const positive = Array.from(values.subarray(row * n, row * n + counts[row]!));
+      const cut = positive.sort((a, b) => b - a)[15]!;
+      for (let i = 0; i < counts[row]!; i++) {
+        const value = values[row * n + i]!;
+        const expected = value >= cut ? value : 0;
+        if (expected > 0) kept++;
+        if (listed.values[row * n + indices[row * n + i]!] !== expected)
+          throw new Error(`row ${row}: other bits`);
+      }
+    }
+    expect(kept).toBe(16 * rows);
+    tf.disposeVariables();
+  });
+
   it('columns of very different lengths, a dead one, and outliers in x', () => {
     const jobs = compare(topK(16), (W, x) => {
       for (let i = 0; i < n; i++) {

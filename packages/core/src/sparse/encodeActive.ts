@@ -24,6 +24,8 @@ export interface EncodedBatch extends ActiveLatents {
 /** Width of the lists on a backend where nobody can look at the counts in time. A fuller row belongs to the dense path. */
 const WIDE = 4096;
 
+const INITIAL_CAPACITY = 128;
+
 /** Capacities that sufficed, by SAE: lists of relu, jumprelu and batchtopk have no width known beforehand. */
 const capacities = new WeakMap<Sae, number>();
 
@@ -85,7 +87,7 @@ export function encodeBatch(
     attrs.capacity = activation.k;
     return wrap(runKernel(KERNEL.encodeActive, inputs, attrs), attrs.capacity, n);
   }
-  const guess = activation.kind === 'batchtopk' ? Math.ceil(activation.k) * 4 : 128;
+  const guess = activation.kind === 'batchtopk' ? Math.ceil(activation.k) * 4 : INITIAL_CAPACITY;
   attrs.capacity = Math.min(n, options.capacity ?? capacities.get(sae) ?? Math.max(32, guess));
   if (tf.getBackend() === 'webgpu') {
     // Its counts cannot be read before the step goes on, so the lists are wide; a row that is cut all the same is NaN.
@@ -95,7 +97,11 @@ export function encodeBatch(
   for (;;) {
     const batch = wrap(runKernel(KERNEL.encodeActive, inputs, attrs), attrs.capacity, n);
     const needed = largest(batch.counts);
-    if (needed <= attrs.capacity) return batch;
+    if (needed <= attrs.capacity) {
+      // lists that have become short (relu early in training is half dense) give their room back
+      if (8 * needed < attrs.capacity) capacities.set(sae, Math.max(INITIAL_CAPACITY, 2 * needed));
+      return batch;
+    }
     batch.dispose();
     batch.extra?.dispose();
     if (options.capacity !== undefined) {

@@ -216,7 +216,7 @@ function collectQuantised(job: Job): boolean {
     runtime.run('pruneLists', Math.ceil(rows / 64), [x, rows, pairs, W, ...groupArgs(job, 0, 0), ...tail]);
   const offsets = runtime.scratch('offsets', (n + 2) * 4);
   const entries = runtime.scratch('entries', rows * collect * 4);
-  const threadBytes = TILE * d * 4;
+  const threadBytes = TILE * d * 4 + 32;
   const columns = runtime.scratch('latents', threadBytes * runtime.threads);
   runtime.run('transposeLists', 1, [job.candidates, job.found, rows, collect, n, offsets, entries]);
   runtime.run('refine', Math.ceil(n / TILE), [
