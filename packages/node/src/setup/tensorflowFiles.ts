@@ -7,7 +7,7 @@ import { extractWheel, readWheel, type Wheel } from './wheel.ts';
 
 /** The two names under which the library ships: in Python wheels, and in the C distribution. */
 const LIBRARIES = ['libtensorflow_cc.so.2', 'libtensorflow.so.2'];
-const FRAMEWORK = 'libtensorflow_framework.so.2';
+export const FRAMEWORK = 'libtensorflow_framework.so.2';
 const HEADERS =
   /^tensorflow\/(include\/(?:tensorflow\/c|tensorflow\/core\/platform|tsl\/platform|xla\/tsl)\/.+\.h)$/;
 
@@ -91,8 +91,6 @@ export async function findTensorflow(folder: string): Promise<{ lib: string; inc
 export function libraryName(folder: string): string | undefined {
   return LIBRARIES.find((name) => existsSync(join(folder, name)));
 }
-
-export { FRAMEWORK };
 
 function placeInDeps(name: string): string | undefined {
   if (name === `tensorflow/${LIBRARIES[0]}` || name === `tensorflow/${FRAMEWORK}`)
