@@ -20,12 +20,12 @@ const COLUMNS: { key: SortKey | null; label: string; class: string }[] = [
 export function latentList(store: Store, modelOf: (run: number) => RunModel): HTMLElement {
   let order: Uint32Array = new Uint32Array();
   const count = el('p', { class: 'muted count', role: 'status' });
-  const spacer = el('div', { class: 'spacer' });
+  const spacer = el('div', { class: 'spacer', role: 'presentation' });
   const scroller = el('div', {
     class: 'scroller',
     role: 'rowgroup',
     tabindex: 0,
-    'aria-label': 'Latents; arrow keys move, Enter opens',
+    'aria-label': 'Latents; arrow keys choose one',
   });
   scroller.append(spacer);
   const head = el('div', { class: 'list-head', role: 'row' });
