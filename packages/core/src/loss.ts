@@ -98,8 +98,18 @@ export function lossParts(sae: Sae, x: tf.Tensor2D, options: LossOptions): tf.Te
   return tf.tidy(() => forward(sae, x, options, false).metrics);
 }
 
+/** The latents between two prefixes, cut out once for both ways. */
+interface Block {
+  /** [n, B] */
+  f: tf.Tensor2D;
+  /** [n, d] */
+  W_dec: tf.Tensor2D;
+}
+
 interface Pass {
   code: Code;
+  /** One for each prefix; undefined where two prefixes have no latent between them (length 0). */
+  blocks: (Block | undefined)[];
   xT: tf.Tensor2D;
   /** What the encoder saw, [d, B]. */
   seen: tf.Tensor2D;
@@ -130,11 +140,15 @@ function forward(sae: Sae, x: tf.Tensor2D, options: LossOptions, keep = true): P
   const sparsity: tf.Scalar[] = [];
   let current: tf.Tensor2D = tf.sub(column(b_dec), xT);
   let penaltySoFar: tf.Scalar = tf.scalar(0);
+  const blocks: (Block | undefined)[] = [];
   for (let j = 0, from = 0; j < lengths.length; from = lengths[j]!, j++) {
     const to = lengths[j]!;
     if (to > from) {
       const before = current;
-      current = tf.tidy(() => tf.add(before, delta(W_dec, code.f, from, to))); // [d, B]
+      const block = { f: rows(code.f, from, to), W_dec: rows(W_dec, from, to) };
+      current = tf.tidy(() => tf.add(before, delta(block))); // [d, B]
+      if (keep) blocks[j] = block;
+      else tf.dispose([block.f, block.W_dec]);
       if (j === 0 || !held.has(j - 1)) before.dispose();
       const sum = penaltySoFar;
       penaltySoFar = tf.tidy(() => tf.add(sum, tf.sum(tf.slice(latentPenalty, from, to - from))));
@@ -160,12 +174,12 @@ function forward(sae: Sae, x: tf.Tensor2D, options: LossOptions, keep = true): P
       S,
     ]);
   });
-  return { code, xT, seen, norms, r, firings, l0, metrics };
+  return { code, blocks, xT, seen, norms, r, firings, l0, metrics };
 }
 
 function backward(sae: Sae, pass: Pass, options: LossOptions): SaeGradients {
   const { lengths, weights } = options.prefixes;
-  const { W_enc, W_dec } = sae.params;
+  const { W_enc } = sae.params;
   const { f, gate } = pass.code;
   const B = f.shape[1];
   const v = options.decoderPrefixWeights;
@@ -178,19 +192,19 @@ function backward(sae: Sae, pass: Pass, options: LossOptions): SaeGradients {
   let G: tf.Tensor2D | undefined;
   let Gv: tf.Tensor2D | undefined;
   for (let j = lengths.length - 1; j >= 0; j--) {
-    const from = j > 0 ? lengths[j - 1]! : 0;
-    const to = lengths[j]!;
+    const block = pass.blocks[j];
     G = suffix(G, r, scale * weights[j]!);
     Gv = v ? suffix(Gv, r, scale * v[j]!) : G;
-    if (to > from) {
+    if (block) {
       const [g, gv] = [G, Gv];
-      df.unshift(tf.tidy(() => tf.matMul(rows(W_dec, from, to), g))); // [n, B]
-      dW.unshift(tf.tidy(() => matMulNT(rows(f, from, to), gv))); // [n, d]
+      df.unshift(tf.matMul(block.W_dec, g)); // [n, B]
+      dW.unshift(matMulNT(block.f, gv)); // [n, d]
     }
     if (j > 0) {
       const after = r;
-      r = pass.r[j - 1] ?? tf.tidy(() => tf.sub(after, delta(W_dec, f, from, to)));
+      r = pass.r[j - 1] ?? (block ? tf.tidy(() => tf.sub(after, delta(block))) : after);
     }
+    if (block) tf.dispose([block.f, block.W_dec]);
   }
 
   const penalty = penaltyGradients(sae, pass, options);
@@ -214,8 +228,8 @@ function backward(sae: Sae, pass: Pass, options: LossOptions): SaeGradients {
 }
 
 /** δ_jᵀ = W_dec_blockᵀ f_block, [d, B]. */
-function delta(W_dec: tf.Tensor2D, f: tf.Tensor2D, from: number, to: number): tf.Tensor2D {
-  return matMulTN(rows(W_dec, from, to), rows(f, from, to));
+function delta({ f, W_dec }: Block): tf.Tensor2D {
+  return matMulTN(W_dec, f);
 }
 
 function suffix(G: tf.Tensor2D | undefined, r: tf.Tensor2D, weight: number): tf.Tensor2D {
