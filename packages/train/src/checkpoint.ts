@@ -119,6 +119,7 @@ function sessionTensors(session: Session): TensorToWrite[] {
   host('latents.silent_for', session.deadLatents?.state().silentFor);
   host('latents.contribution', session.sorter?.state().average);
   host('latents.sorted_by', session.sorter?.state().sortedBy);
+  host('latents.worth', session.worth?.state());
   return tensors;
 }
 
@@ -200,6 +201,7 @@ export async function restoreSession(
     const silentFor = await float64('latents.silent_for');
     const average = await float64('latents.contribution');
     const sortedBy = await float64('latents.sorted_by');
+    const worth = await float64('latents.worth');
 
     for (const { variable, values } of writes) {
       const tensor = tf.tensor(values, variable.shape, 'float32');
@@ -216,6 +218,7 @@ export async function restoreSession(
       session.deadLatents?.restore({ silentFor, pendingTokens: state.pendingTokens ?? 0 }, pending);
     }
     session.sorter?.restore({ average, sortedBy });
+    session.worth?.restore(worth);
     session.path.restore(state.path);
     session.sae.inferenceThreshold = state.inferenceThreshold;
     session.threshold?.dispose();

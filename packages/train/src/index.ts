@@ -41,7 +41,7 @@ export type {
 export type { PermutationOptions } from './permutation.ts';
 export type { Phase } from './phases.ts';
 export { type ReferenceOptions, referencePreset } from './presets.ts';
-export type { ResamplingOptions } from './resampling.ts';
+export type { ResamplingOptions, WeakLatentOptions } from './resampling.ts';
 export {
   constantSchedule,
   cosineSchedule,

@@ -1,8 +1,9 @@
 /**
  * Resampling (Bricken et al. 2023, "Towards monosemanticity"): a dead latent is given a new life at a row of a batch that
- * the SAE explains badly. Rows are drawn with probability ∝ ‖x − x̂‖⁴ (the squared loss); the decoder row becomes the unit
- * residual (or input) times `decoderNorm`, the encoder column the same direction at a fraction of the mean living norm.
- * Adam's moments of the rewritten entries start again from 0.
+ * the SAE explains badly. Rows are drawn with probability ∝ ‖x − x̂‖⁴ (the squared loss), or the worst explained ones are
+ * taken; the decoder row becomes the unit residual (or input) times `decoderNorm`, the encoder column the same direction at
+ * a fraction of the mean living norm. Adam's moments of the rewritten entries start again from 0. With `weak`, latents that
+ * fire and yet are worth next to nothing (see `latentWorth.ts`) are treated as dead ones.
  */
 import type { Rng } from '@msae/sampler';
 
@@ -18,6 +19,27 @@ export interface ResamplingOptions {
   readonly encoderScale?: number;
   /** Norm of the new decoder row; absent: the living rows' mean. */
   readonly decoderNorm?: number;
+  /**
+   * `sampled` (default): rows are drawn with probability ∝ ‖x − x̂‖⁴. `largest`: the row with the largest ‖x − x̂‖, then the
+   * largest of what is left when every residual has lost its part (if positive) along the direction just taken.
+   */
+  readonly rows?: 'sampled' | 'largest';
+  /** Resample, besides dead latents, those worth less than a fraction of the median latent. Default: dead ones only. */
+  readonly weak?: WeakLatentOptions;
+}
+
+export interface WeakLatentOptions {
+  /** Fraction of the median latent's worth, in (0, 1). */
+  readonly below: number;
+  /** The worth is summed over this many steps before each resampling. Default 10. */
+  readonly steps?: number;
+}
+
+/** Is the batch of step `done` (from 1) one of those over which latents' worth is summed? */
+export function isWorthStep(options: ResamplingOptions, done: number, totalSteps: number): boolean {
+  if (options.weak === undefined) return false;
+  const next = Math.ceil(done / options.every) * options.every;
+  return next - done < (options.weak.steps ?? 10) && isResamplingStep(options, next, totalSteps);
 }
 
 /** Weights on the host, row-major, to be rewritten in place. */
@@ -45,6 +67,20 @@ export function checkResampling(options: ResamplingOptions): void {
   if (!(from >= 0 && until <= 1 && from <= until)) {
     throw new RangeError(`resampling: 0 ≤ from ≤ until ≤ 1 is needed, got from ${from}, until ${until}`);
   }
+  const { rows = 'sampled', weak } = options;
+  if (rows !== 'sampled' && rows !== 'largest') {
+    throw new RangeError(`resampling.rows must be 'sampled' or 'largest', got ${JSON.stringify(rows)}`);
+  }
+  if (weak === undefined) return;
+  if (!(weak.below > 0 && weak.below < 1)) {
+    throw new RangeError(`resampling.weak.below must lie between 0 and 1, got ${weak.below}`);
+  }
+  const { steps = 10 } = weak;
+  if (!(Number.isInteger(steps) && steps >= 1 && steps <= options.every)) {
+    throw new RangeError(
+      `resampling.weak.steps must be a whole number between 1 and resampling.every = ${options.every}, got ${steps}`,
+    );
+  }
 }
 
 /**
@@ -64,25 +100,68 @@ export function resampleLatents(
   const nLatents = weights.b_enc.length;
   const isDead = new Uint8Array(nLatents);
   for (const latent of dead) isDead[latent] = 1;
-  const cumulative = squaredLosses(residual, d);
-  const total = cumulative[cumulative.length - 1] as number;
-  if (!(total > 0)) return;
+  const next = options.rows === 'largest' ? largestRows(residual, d) : sampledRows(residual, d, rng);
   const { encoderNorm, decoderNorm } = livingNorms(weights, isDead, d);
   const newDecoderNorm = options.decoderNorm ?? decoderNorm;
   const newEncoderNorm = (options.encoderScale ?? 0.2) * encoderNorm;
-  const source = (options.direction ?? 'residual') === 'residual' ? residual : x;
   for (const latent of dead) {
-    const row = upperBound(cumulative, rng.next() * total);
-    let squares = 0;
-    for (let j = 0; j < d; j++) squares += (source[row * d + j] as number) ** 2;
-    const norm = Math.sqrt(squares) || 1;
+    const chosen = next();
+    if (chosen === null) return;
+    const unit = options.direction === 'input' ? unitRow(x, chosen.row, d) : chosen.direction;
     for (let j = 0; j < d; j++) {
-      const unit = (source[row * d + j] as number) / norm;
-      weights.W_dec[latent * d + j] = unit * newDecoderNorm;
-      weights.W_enc[j * nLatents + latent] = unit * newEncoderNorm;
+      weights.W_dec[latent * d + j] = unit[j]! * newDecoderNorm;
+      weights.W_enc[j * nLatents + latent] = unit[j]! * newEncoderNorm;
     }
     weights.b_enc[latent] = 0;
   }
+}
+
+interface ChosenRow {
+  readonly row: number;
+  /** Unit residual: under `largest` what earlier choices have left of it. */
+  readonly direction: Float64Array;
+}
+
+function sampledRows(residual: Float32Array, d: number, rng: Rng): () => ChosenRow | null {
+  const cumulative = squaredLosses(residual, d);
+  const total = cumulative[cumulative.length - 1]!;
+  return () => {
+    if (!(total > 0)) return null;
+    const row = upperBound(cumulative, rng.next() * total);
+    return { row, direction: unitRow(residual, row, d) };
+  };
+}
+
+function largestRows(residual: Float32Array, d: number): () => ChosenRow | null {
+  const left = Float64Array.from(residual);
+  const nRows = residual.length / d;
+  return () => {
+    let row = 0;
+    let largest = 0;
+    for (let i = 0; i < nRows; i++) {
+      let squares = 0;
+      for (let j = i * d; j < (i + 1) * d; j++) squares += left[j]! * left[j]!;
+      if (squares > largest) {
+        largest = squares;
+        row = i;
+      }
+    }
+    if (!(largest > 1e-18)) return null;
+    const direction = unitRow(left, row, d);
+    for (let i = 0; i < nRows; i++) {
+      let along = 0;
+      for (let j = 0; j < d; j++) along += left[i * d + j]! * direction[j]!;
+      if (along > 0) for (let j = 0; j < d; j++) left[i * d + j]! -= along * direction[j]!;
+    }
+    return { row, direction };
+  };
+}
+
+function unitRow(values: ArrayLike<number>, row: number, d: number): Float64Array {
+  let squares = 0;
+  for (let j = 0; j < d; j++) squares += values[row * d + j]! ** 2;
+  const norm = Math.sqrt(squares) || 1;
+  return Float64Array.from({ length: d }, (_, j) => values[row * d + j]! / norm);
 }
 
 function squaredLosses(residual: Float32Array, d: number): Float64Array {

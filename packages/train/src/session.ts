@@ -4,6 +4,7 @@ import { createRng, type Rng } from '@msae/sampler';
 import type * as tf from '@tensorflow/tfjs-core';
 import { createDeadLatentTracker, type DeadLatentTracker } from './deadLatents.ts';
 import type { TrainerEvent, WarningCode } from './events.ts';
+import { createWorthTracker, type WorthTracker } from './latentWorth.ts';
 import { createNormalizer, type Normalizer } from './normalizer.ts';
 import { createOptimizer, type Optimizer } from './optimizer.ts';
 import { createPathChooser, type PathChooser } from './pathChooser.ts';
@@ -21,6 +22,8 @@ export interface Session {
   readonly controller: SparsityController | null;
   readonly deadLatents: DeadLatentTracker | null;
   readonly sorter: LatentSorter | null;
+  /** With `resampling.weak`. */
+  readonly worth: WorthTracker | null;
   readonly weightAverage: WeightAverage | null;
   readonly path: PathChooser;
   rng: Rng;
@@ -51,6 +54,7 @@ export function createSession(sae: Sae, options: ResolvedOptions): Session {
     optimizer: createOptimizer(sae, options.optimizer, options.parameterGroups),
     deadLatents:
       deadLatents === false ? null : createDeadLatentTracker(nLatents, deadLatents.afterTokens ?? 1_000_000),
+    worth: options.resampling !== false && options.resampling.weak ? createWorthTracker() : null,
     weightAverage: weightAverage === false ? null : createWeightAverage(sae, weightAverage.decay),
     path: createPathChooser(sae.config, options.path),
     rng: createRng(options.seed),

@@ -1,7 +1,7 @@
 /** What holds at one step: prefixes, coefficients and rates of the moment, and what is to be done after the update. */
 import type { Prefixes } from '@msae/sampler';
 import { type Phase, phaseAt } from './phases.ts';
-import { isResamplingStep } from './resampling.ts';
+import { isResamplingStep, isWorthStep } from './resampling.ts';
 import { scheduleFactor } from './schedules.ts';
 import type { Session } from './session.ts';
 
@@ -16,6 +16,7 @@ export interface StepPlan {
   readonly sort: boolean;
   readonly resample: boolean;
   readonly refreshDead: boolean;
+  readonly observeWorth: boolean;
 }
 
 /** The plan of the session's next step; draws its prefixes. */
@@ -47,6 +48,7 @@ export function planStep(session: Session): StepPlan {
       controller !== null && phase?.penaltyCoefficient === undefined && done % options.controlEvery === 0,
     sort: session.sorter !== null && phase?.permutation !== false && done % session.sorter.every === 0,
     resample,
+    observeWorth: options.resampling !== false && isWorthStep(options.resampling, done, options.totalSteps),
     refreshDead: done % refreshEvery === 0 || resample || report,
   };
 }

@@ -17,6 +17,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { type AuxiliaryTask, auxiliaryLoss } from './auxiliaryLoss.ts';
 import type { Batch } from './batchStream.ts';
 import type { MetricsEvent, TrainerEvent } from './events.ts';
+import { latentWorth } from './latentWorth.ts';
 import { readTogether } from './readTogether.ts';
 import { permuteLatents, rewriteLatents } from './rewriteLatents.ts';
 import { annealedK } from './schedules.ts';
@@ -39,6 +40,7 @@ export async function trainStep(session: Session, batch: Batch): Promise<Trainer
   let auxLoss: tf.Tensor1D | null = null;
   let norm: tf.Tensor1D | null = null;
   try {
+    if (plan.observeWorth) await observeWorth(session, x, gradients);
     auxLoss = addAuxiliaryGradients(session, plan, x, gradients);
     if (options.unitNormDecoder) {
       const raw = gradients.grads.W_dec as tf.Tensor2D;
@@ -101,7 +103,7 @@ function computeGradients(session: Session, plan: StepPlan, x: tf.Tensor2D): Mat
     ...(plan.decoderPrefixWeights && { decoderPrefixWeights: plan.decoderPrefixWeights }),
     penaltyCoefficient: plan.lambda,
     ...(l0Penalty && { l0Penalty }),
-    keepResidual: (dead && options.auxiliaryLoss !== false) || plan.resample,
+    keepResidual: (dead && options.auxiliaryLoss !== false) || plan.resample || plan.observeWorth,
     keepContributions: plan.sort,
   });
 }
@@ -219,13 +221,26 @@ async function resample(
   x: tf.Tensor2D,
   gradients: MatryoshkaStep,
 ): Promise<TrainerEvent[]> {
-  const { deadLatents, options, sorter } = session;
-  const dead = deadLatents?.dead() ?? new Int32Array(0);
-  if (options.resampling === false || dead.length === 0 || gradients.residual === undefined) return [];
+  const { deadLatents, options, sorter, worth } = session;
+  if (options.resampling === false || gradients.residual === undefined) return [];
+  const silent = deadLatents?.dead() ?? new Int32Array(0);
+  const weak = worth?.weak(options.resampling.weak?.below ?? 0) ?? new Int32Array(0);
+  worth?.reset();
+  const dead = Int32Array.from(new Set([...silent, ...weak])).sort();
+  if (dead.length === 0) return [];
   await rewriteLatents(session, { x, residual: gradients.residual }, dead, options.resampling, session.rng);
   deadLatents?.revive(dead);
   sorter?.reset(dead);
-  return [warning(session, 'dead-latents', `${dead.length} dead latents were resampled`)];
+  const what = weak.length > 0 ? 'dead or weak' : 'dead';
+  return [warning(session, 'dead-latents', `${dead.length} ${what} latents were resampled`)];
+}
+
+/** Adds this batch to the latents' worth, before the update changes what it was measured with. */
+async function observeWorth(session: Session, x: tf.Tensor2D, gradients: MatryoshkaStep): Promise<void> {
+  if (session.worth === null || gradients.residual === undefined) return;
+  const worth = latentWorth(annealed(session), x, gradients.residual);
+  session.worth.add(await worth.data());
+  worth.dispose();
 }
 
 async function sortLatents(session: Session, gradients: MatryoshkaStep): Promise<void> {

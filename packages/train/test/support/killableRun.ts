@@ -34,7 +34,7 @@ const variants: Record<string, { sae: () => ReturnType<typeof createSae>; option
       ...common,
       sparsityController: { kind: 'pi', targetL0: 3 },
       permutation: { every: 5, hysteresis: 0.05 },
-      resampling: { every: 20, until: 0.8 },
+      resampling: { every: 20, until: 0.8, rows: 'largest', weak: { below: 0.5, steps: 6 } },
       phases: [{ from: 0.75, decoderPrefixes: 'full', penaltyCoefficient: 0 }],
     },
   },
