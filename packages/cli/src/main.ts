@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 /** The `msae` program: run.ts with the words of the command line. */
+import { stopOnBrokenPipe } from './brokenPipe.ts';
 import { fail, run } from './run.ts';
 
+stopOnBrokenPipe();
 process.on('uncaughtException', (error) => {
   process.exit(fail('msae', error));
 });

@@ -6,7 +6,6 @@ import { commands } from './commands/index.ts';
 import { commandTexts } from './commandTexts.ts';
 import { withConfigFile } from './configFile.ts';
 import { didYouMean } from './didYouMean.ts';
-import { watchEarlyEnd } from './earlyEnd.ts';
 import { helpStyle, renderHelp } from './help.ts';
 import { completeArguments, parseArguments } from './parseArguments.ts';
 import { UsageError } from './usageError.ts';
@@ -16,6 +15,7 @@ const description = 'Matryoshka sparse autoencoders: harvest activations, train,
 /**
  * Runs `msae` with the words after its name and gives its exit code: 0 done, 1 failed, 2 called wrongly, 130 interrupted.
  * Results go to stdout; errors, one line each, and progress to stderr. Never throws; `MSAE_DEBUG=1` shows stack traces.
+ * Signals are the commands' own matter: one that has something to save listens `once`, so that a second Ctrl-C ends it.
  */
 export async function run(words: readonly string[]): Promise<number> {
   let name = 'msae';
@@ -80,16 +80,13 @@ async function runCommand({ command, name, words }: Found): Promise<number> {
     throw new UsageError(`say what: ${below.join(', ')}`);
   }
   const complete = completeArguments(await withConfigFile(given, args), args);
-  const end = watchEarlyEnd(name);
   process.exitCode = undefined;
   try {
     await command.run({ rawArgs: [...words], args: complete as never, cmd: command });
     return Number(process.exitCode ?? 0);
   } catch (error) {
     const code = fail(name, error);
-    return end.interrupted ? 130 : code;
-  } finally {
-    end.stop();
+    return process.exitCode === 130 ? 130 : code;
   }
 }
 
@@ -116,7 +113,6 @@ async function printHelp(of?: { command: CommandDef; name: string; args: ArgsDef
 }
 
 function print(text: string): number {
-  process.stdout.on('error', () => undefined); // a reader that went away, as in `msae --help | head -1`
   process.stdout.write(text);
   return 0;
 }

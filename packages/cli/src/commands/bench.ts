@@ -1,6 +1,7 @@
 import { BACKENDS, type BackendName, useNode } from '@msae/node';
 import { profileWasm, resetWasmPeak, wasmMemory } from '@msae/wasm';
 import { type CommandDef, defineCommand } from 'citty';
+import { numberAbove, oneOf, wholeNumber } from '../flagValues.ts';
 import { type BenchOptions, benchSteps } from './benchStep.ts';
 
 const step = defineCommand({
@@ -26,19 +27,19 @@ const step = defineCommand({
   },
   async run({ args }) {
     const options: BenchOptions = {
-      d: count('d', args.d),
-      n: count('n', args.n),
-      batch: count('batch', args.batch),
-      k: count('k', args.k),
-      steps: count('steps', args.steps),
+      d: wholeNumber('d', args.d),
+      n: wholeNumber('n', args.n),
+      batch: wholeNumber('batch', args.batch),
+      k: wholeNumber('k', args.k),
+      steps: wholeNumber('steps', args.steps),
       prefixes: args.prefixes,
-      l0: Number(args.l0),
-      activation: choice('activation', args.activation, ['topk', 'batchtopk', 'relu'] as const),
-      path: choice('path', args.path, ['sparse', 'dense'] as const),
+      l0: numberAbove('l0', args.l0, 0),
+      activation: oneOf('activation', args.activation, ['topk', 'batchtopk', 'relu'] as const),
+      path: oneOf('path', args.path, ['sparse', 'dense'] as const),
     };
-    const name = choice('backend', args.backend, ['auto', ...BACKENDS] as const);
-    const threads = args.threads === undefined ? undefined : count('threads', args.threads);
-    const encoder = choice('encoder', args.encoder, ['wasm', 'tensorflow'] as const);
+    const name = oneOf('backend', args.backend, ['auto', ...BACKENDS] as const);
+    const threads = args.threads === undefined ? undefined : wholeNumber('threads', args.threads);
+    const encoder = oneOf('encoder', args.encoder, ['wasm', 'tensorflow'] as const);
     const backend = await useNode({
       backend: name as 'auto' | BackendName,
       encoder,
@@ -100,17 +101,4 @@ function partsOf(
   const known = Object.values(parts).reduce((sum, ms) => sum + ms, 0);
   parts.other = Math.max(0, times.gradients + times.optimiser - known);
   return parts;
-}
-
-function count(name: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1)
-    throw new RangeError(`--${name}: a whole number of at least 1 was expected, got '${text}'`);
-  return value;
-}
-
-function choice<const T extends readonly string[]>(name: string, text: string, allowed: T): T[number] {
-  if (!allowed.includes(text))
-    throw new RangeError(`--${name}: one of ${allowed.join(', ')} was expected, got '${text}'`);
-  return text;
 }

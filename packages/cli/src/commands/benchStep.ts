@@ -14,6 +14,7 @@ import {
 } from '@msae/core';
 import { createRng, everyPrefix, fullPrefix, type PrefixScheme, truncatedPareto } from '@msae/sampler';
 import * as tf from '@tensorflow/tfjs-core';
+import { UsageError } from '../usageError.ts';
 
 export interface BenchOptions {
   d: number;
@@ -111,7 +112,7 @@ function schemeOf(prefixes: string): PrefixScheme {
   if (prefixes === 'every') return everyPrefix({ count: 10 });
   const count = Number(prefixes);
   if (!Number.isInteger(count) || count < 1)
-    throw new RangeError(`--prefixes: 'every' or a count of at least 1, got '${prefixes}'`);
+    throw new UsageError(`--prefixes: expected 'every' or a count of at least 1, got '${prefixes}'`);
   return count === 1 ? fullPrefix() : truncatedPareto({ count, reduction: 'mean' });
 }
 

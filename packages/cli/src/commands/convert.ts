@@ -2,14 +2,15 @@
 import { loadSae, saveSae, type WeightDtype, type WritableFormat, writableFormats } from '@msae/formats';
 import { useNode } from '@msae/node';
 import { type CommandDef, defineCommand } from 'citty';
-import { reportFormatError } from './formatErrors.ts';
+import { numberAbove, oneOf } from '../flagValues.ts';
 
-const dtypes: Readonly<Record<string, WeightDtype>> = {
+const dtypes = {
   float64: 'F64',
   float32: 'F32',
   float16: 'F16',
   bfloat16: 'BF16',
-};
+} as const satisfies Readonly<Record<string, WeightDtype>>;
+const dtypeNames = Object.keys(dtypes) as (keyof typeof dtypes)[];
 
 const command = defineCommand({
   meta: { name: 'convert', description: 'Convert an SAE of any known format into another' },
@@ -21,7 +22,7 @@ const command = defineCommand({
     },
     out: { type: 'positional', required: true, description: 'The folder to write' },
     to: { type: 'string', required: true, description: writableFormats.join(', ') },
-    dtype: { type: 'string', default: 'float32', description: Object.keys(dtypes).join(', ') },
+    dtype: { type: 'string', default: 'float32', description: dtypeNames.join(', ') },
     'input-scale': {
       type: 'string',
       description:
@@ -32,22 +33,36 @@ const command = defineCommand({
       default: true,
       description: 'saelens: make decoder rows unit vectors (--no-fold-decoder-norm: keep them)',
     },
+    json: { type: 'boolean', description: 'write one JSON object to stdout' },
   },
   async run({ args }) {
-    const format = writableFormats.find((name) => name === args.to);
-    const dtype = dtypes[String(args.dtype)];
-    if (!format) return usage(`--to ${args.to}: expected one of ${writableFormats.join(', ')}`);
-    if (!dtype) return usage(`--dtype ${args.dtype}: expected one of ${Object.keys(dtypes).join(', ')}`);
-    const scale = args['input-scale'] === undefined ? undefined : Number(args['input-scale']);
-    if (scale !== undefined && !(scale > 0))
-      return usage(`--input-scale ${args['input-scale']}: expected a number > 0`);
-    await reportFormatError(() =>
-      run(String(args.in), String(args.out), format, dtype, scale, Boolean(args['fold-decoder-norm'])),
+    const format = oneOf('to', args.to, writableFormats);
+    const dtype = dtypes[oneOf('dtype', args.dtype, dtypeNames)];
+    const scale =
+      args['input-scale'] === undefined ? undefined : numberAbove('input-scale', args['input-scale'], 0);
+    const result = await run(args.in, args.out, format, dtype, scale, args['fold-decoder-norm']);
+    const { from, architecture, dModel, nLatents, activation, to, out } = result;
+    console.log(
+      args.json
+        ? JSON.stringify(result)
+        : `${from} ${architecture}, ${dModel} × ${nLatents} (${activation}) → ${to} in ${out}`,
     );
   },
 });
 
 export default command as unknown as CommandDef;
+
+interface Converted {
+  readonly from: string;
+  readonly architecture: string;
+  readonly dModel: number;
+  readonly nLatents: number;
+  readonly activation: string;
+  readonly to: WritableFormat;
+  readonly dtype: WeightDtype;
+  readonly out: string;
+  readonly warnings: readonly string[];
+}
 
 async function run(
   input: string,
@@ -56,20 +71,24 @@ async function run(
   dtype: WeightDtype,
   inputScale: number | undefined,
   foldDecoderNorm: boolean,
-): Promise<void> {
+): Promise<Converted> {
   // weights only pass through: the plain cpu backend keeps them as they are
   await useNode({ backend: 'cpu' });
   const loaded = await loadSae(input, inputScale === undefined ? {} : { inputScale });
   for (const warning of loaded.warnings) console.error(`warning: ${warning}`);
   await saveSae(loaded, output, { format, dtype, foldDecoderNorm });
   const { dModel, nLatents, activation } = loaded.sae.config;
-  console.log(
-    `${loaded.format} ${loaded.architecture}, ${dModel} × ${nLatents} (${activation.kind}) → ${format} in ${output}`,
-  );
+  const { format: from, architecture, warnings } = loaded;
   loaded.dispose();
-}
-
-function usage(message: string): void {
-  console.error(message);
-  process.exitCode = 1;
+  return {
+    from,
+    architecture,
+    dModel,
+    nLatents,
+    activation: activation.kind,
+    to: format,
+    dtype,
+    out: output,
+    warnings,
+  };
 }

@@ -1,5 +1,6 @@
 import { type BackendProbe, probeBackends } from '@msae/node';
 import { type CommandDef, defineCommand } from 'citty';
+import { wholeNumber } from '../flagValues.ts';
 
 const command = defineCommand({
   meta: {
@@ -12,8 +13,8 @@ const command = defineCommand({
     timeout: { type: 'string', description: 'seconds given to each backend', default: '60' },
   },
   async run({ args }) {
-    const timeout = positive('timeout', args.timeout);
-    const threads = args.threads === undefined ? undefined : positive('threads', args.threads);
+    const timeout = wholeNumber('timeout', args.timeout);
+    const threads = args.threads === undefined ? undefined : wholeNumber('threads', args.threads);
     const report = await probeBackends({ timeout: timeout * 1000, ...(threads && { threads }) });
     if (args.json) return void process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
     const lines = [`Node ${report.node} on ${report.platform}`, ...report.backends.map(describe)];
@@ -32,11 +33,4 @@ function describe({ backend, usable, description, gflops, reason, howTo }: Backe
   if (description && description.threads > 1) facts.push(`${description.threads} threads`);
   if (description && description.kernels.length > 0) facts.push(`kernels: ${description.kernels.join(' ')}`);
   return `  yes ${name}${facts.filter(Boolean).join(', ')}`;
-}
-
-function positive(name: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1)
-    throw new Error(`--${name}: a whole number of at least 1 was expected, got '${text}'.`);
-  return value;
 }

@@ -6,8 +6,11 @@ import { evaluateSae, logitEffects, type SaeEvaluation, saeLatents } from '@msae
 import { type LoadedSae, loadSae } from '@msae/formats';
 import { unembedding } from '@msae/harvest';
 import { type OpenedModel, openModelFile } from '@msae/harvest/node';
-import { releaseNode, useNode } from '@msae/node';
+import { BACKENDS, releaseNode, useNode } from '@msae/node';
 import { type CommandDef, defineCommand } from 'citty';
+import { configArgument } from '../configFile.ts';
+import { oneOf, wholeNumber } from '../flagValues.ts';
+import { UsageError } from '../usageError.ts';
 import { measureRecovered } from './evalRecovered.ts';
 import { writeEvaluation } from './evaluationFile.ts';
 
@@ -64,6 +67,7 @@ const args = {
     valueHint: 'name',
   },
   threads: { type: 'string', description: 'CPU threads', valueHint: 'n' },
+  config: configArgument,
   json: { type: 'boolean', description: 'print the main figures as JSON' },
 } as const;
 
@@ -76,9 +80,6 @@ const command = defineCommand({
   async run({ args: given }) {
     try {
       await run(given as Record<string, string | boolean | undefined>);
-    } catch (error) {
-      process.stderr.write(`msae eval: ${error instanceof Error ? error.message : String(error)}\n`);
-      process.exitCode = 1;
     } finally {
       releaseNode();
     }
@@ -89,23 +90,32 @@ export default command as unknown as CommandDef;
 
 async function run(given: Record<string, string | boolean | undefined>): Promise<void> {
   const text = (name: string): string | undefined => given[name] as string | undefined;
-  const threads = text('threads') === undefined ? undefined : whole('threads', text('threads')!);
+  const whole = (name: string): number | undefined =>
+    text(name) === undefined ? undefined : wholeNumber(name, text(name)!);
+  const threads = whole('threads');
+  const firstOnly = whole('rows');
+  const maxTokens = whole('ce-tokens') ?? 8000;
+  const asked = text('prefixes')?.split(',');
+  const wanted = asked?.map((part) => wholeNumber('prefixes', part.trim()));
+  const backend = oneOf('backend', text('backend') ?? 'auto', ['auto', ...BACKENDS]);
+  if (text('text') !== undefined && given.brown) throw new UsageError('--text and --brown: give one of them');
+  if (text('model') === undefined && (text('text') !== undefined || given.brown)) {
+    throw new UsageError('--model is missing: cross-entropy on a text needs the model');
+  }
   const rows = await openRows(text('data')!);
   const opened =
     text('model') === undefined
       ? undefined
       : await openModelFile(text('model')!, { ...(threads && { threads }) });
-  await useNode({ backend: text('backend') as 'auto', ...(threads && { threads }) });
+  await useNode({ backend, ...(threads && { threads }) });
   const loaded = await loadSae(text('sae')!);
   const sae = plainSae(loaded, text('sae')!, rows.width);
-  const prefixes = prefixLengths(text('prefixes'), loaded, sae.config.nLatents);
-  const limit = Math.min(
-    rows.length,
-    text('rows') === undefined ? rows.length : whole('rows', text('rows')!),
-  );
-  const progress = given.json
-    ? undefined
-    : (done: number) => process.stderr.write(`\r${done} of ${limit} rows `);
+  const prefixes = wanted ?? prefixLengths(loaded, sae.config.nLatents);
+  const limit = Math.min(rows.length, firstOnly ?? rows.length);
+  const progress =
+    given.json || !process.stderr.isTTY
+      ? undefined
+      : (done: number) => process.stderr.write(`\r${done} of ${limit} rows `);
   const evaluation = await evaluateSae(sae, firstRows(rows, limit), {
     prefixes,
     totalRows: limit,
@@ -121,7 +131,7 @@ async function run(given: Record<string, string | boolean | undefined>): Promise
           source: await saeLatents(sae),
           prefixes: evaluation.prefixes.map((p) => p.length),
           text: text('text'),
-          maxTokens: whole('ce-tokens', text('ce-tokens') ?? '8000'),
+          maxTokens,
         })
       : undefined;
   const effects = opened && (await effectsOf(opened, sae));
@@ -158,8 +168,7 @@ function plainSae(loaded: LoadedSae, path: string, width: number): LoadedSae['sa
   return sae;
 }
 
-function prefixLengths(text: string | undefined, loaded: LoadedSae, nLatents: number): number[] {
-  if (text !== undefined) return text.split(',').map((part) => whole('prefixes', part.trim()));
+function prefixLengths(loaded: LoadedSae, nLatents: number): number[] {
   const own = loaded.prefixes?.lengths;
   if (own && own.length <= 16) return Array.from(own);
   return [16, 8, 4, 2, 1].map((share) => Math.floor(nLatents / share)).filter((length) => length > 0);
@@ -208,12 +217,4 @@ function print(evaluation: SaeEvaluation, ceRecovered: number | null, out: strin
     `${out} (msae report ${out} shows it)`,
   ];
   process.stdout.write(`${lines.join('\n')}\n`);
-}
-
-function whole(name: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) {
-    throw new Error(`--${name}: expected a whole number of at least 1, got '${text}'`);
-  }
-  return value;
 }

@@ -1,7 +1,6 @@
 /** `msae inspect PATH`: what an SAE is, in any format, without loading it. */
 import { inspectSae, type SaeInspection, type Spread } from '@msae/formats';
 import { type CommandDef, defineCommand } from 'citty';
-import { reportFormatError } from './formatErrors.ts';
 
 const command = defineCommand({
   meta: {
@@ -23,10 +22,8 @@ const command = defineCommand({
     },
   },
   async run({ args }) {
-    await reportFormatError(async () => {
-      const report = await inspectSae(String(args.path), { norms: Boolean(args.norms) });
-      console.log(args.json ? JSON.stringify(report, null, 2) : text(report));
-    });
+    const report = await inspectSae(String(args.path), { norms: Boolean(args.norms) });
+    console.log(args.json ? JSON.stringify(report, null, 2) : text(report));
   },
 });
 

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { CurvePoint, ReportRun } from '@msae/report';
 import { writeReport } from '@msae/report/node';
 import { type CommandDef, defineCommand } from 'citty';
+import { UsageError } from '../usageError.ts';
 import { readEvaluation } from './evaluationFile.ts';
 
 const command = defineCommand({
@@ -27,38 +28,33 @@ const command = defineCommand({
     json: { type: 'boolean', description: 'print path and size as JSON' },
   },
   async run({ args }) {
-    try {
-      const files = await Promise.all(args._.map(readEvaluation));
-      const metrics = args.metrics === undefined ? [] : args.metrics.split(',');
-      if (metrics.length > files.length) {
-        throw new Error(
-          `--metrics: ${metrics.length} files for ${files.length} evaluations; give at most one each`,
-        );
-      }
-      const runs = await Promise.all(
-        files.map(
-          async (
-            { vocabulary: _vocabulary, kind: _kind, version: _version, ...run },
-            at,
-          ): Promise<ReportRun> => {
-            const path = metrics[at];
-            return path === undefined ? run : { ...run, curves: await readCurves(path) };
-          },
-        ),
+    const files = await Promise.all(args._.map(readEvaluation));
+    const metrics = args.metrics === undefined ? [] : args.metrics.split(',');
+    if (metrics.length > files.length) {
+      throw new UsageError(
+        `--metrics: ${metrics.length} files for ${files.length} evaluations; give at most one each`,
       );
-      const vocabulary = files.find((file) => file.vocabulary)?.vocabulary;
-      const { path, bytes } = await writeReport(args.out, {
-        title: args.title,
-        runs,
-        ...(vocabulary && { vocabulary }),
-      });
-      process.stdout.write(
-        args.json ? `${JSON.stringify({ path, bytes })}\n` : `${path} (${(bytes / 1e6).toFixed(1)} MB)\n`,
-      );
-    } catch (error) {
-      process.stderr.write(`msae report: ${error instanceof Error ? error.message : String(error)}\n`);
-      process.exitCode = 1;
     }
+    const runs = await Promise.all(
+      files.map(
+        async (
+          { vocabulary: _vocabulary, kind: _kind, version: _version, ...run },
+          at,
+        ): Promise<ReportRun> => {
+          const path = metrics[at];
+          return path === undefined ? run : { ...run, curves: await readCurves(path) };
+        },
+      ),
+    );
+    const vocabulary = files.find((file) => file.vocabulary)?.vocabulary;
+    const { path, bytes } = await writeReport(args.out, {
+      title: args.title,
+      runs,
+      ...(vocabulary && { vocabulary }),
+    });
+    process.stdout.write(
+      args.json ? `${JSON.stringify({ path, bytes })}\n` : `${path} (${(bytes / 1e6).toFixed(1)} MB)\n`,
+    );
   },
 });
 

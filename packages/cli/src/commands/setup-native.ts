@@ -1,5 +1,6 @@
 import { type NativeSource, nativeDirectory, setupNative } from '@msae/node';
 import { type CommandDef, defineCommand } from 'citty';
+import { UsageError } from '../usageError.ts';
 
 const command = defineCommand({
   meta: {
@@ -30,33 +31,30 @@ const command = defineCommand({
     json: { type: 'boolean', description: 'write one JSON object to stdout' },
   },
   async run({ args }) {
-    const source = sourceOf(args);
     const abort = new AbortController();
-    process.once('SIGINT', () =>
-      abort.abort(new Error('setup-native: interrupted; nothing was left behind.')),
-    );
-    const say = (line: string): void => void (args.json || process.stderr.write(`${line}\n`));
+    const interrupt = (): void => {
+      process.exitCode = 130;
+      abort.abort(new Error('interrupted; nothing was left behind'));
+    };
+    process.once('SIGINT', interrupt);
     try {
       const result = await setupNative({
-        source,
+        source: sourceOf(args),
         gpu: args.gpu ?? false,
         directory: args.dir ?? nativeDirectory(),
         dryRun: args['dry-run'] ?? false,
         signal: abort.signal,
-        onStep: (step) => say(`· ${step}`),
+        onStep: (step) => void (args.json || process.stderr.write(`· ${step}\n`)),
       });
       if (args.json) return void process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
-      for (const check of result.checks) say(`${check.ok ? 'ok  ' : 'FAIL'} ${check.name}: ${check.detail}`);
-      if (result.status === 'planned') for (const step of result.steps) say(`would ${step}`);
-      else say(`${result.status}: TensorFlow ${result.manifest?.tensorflow} in ${result.folder}`);
-      if (args.dir && result.status !== 'planned') say(`use it with MSAE_NATIVE_DIR=${args.dir}`);
+      const lines = result.checks.map(({ ok, name, detail }) => `${ok ? 'ok  ' : 'FAIL'} ${name}: ${detail}`);
+      if (result.status === 'planned') lines.push(...result.steps.map((step) => `would ${step}`));
+      else lines.push(`${result.status}: TensorFlow ${result.manifest?.tensorflow} in ${result.folder}`);
+      if (args.dir && result.status !== 'planned') lines.push(`use it with MSAE_NATIVE_DIR=${args.dir}`);
+      process.stdout.write(`${lines.join('\n')}\n`);
       if (result.checks.some((check) => !check.ok)) process.exitCode = 1;
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      if (args.json)
-        process.stdout.write(`${JSON.stringify({ status: 'failed', error: message }, null, 2)}\n`);
-      else process.stderr.write(`${message}\n`);
-      process.exitCode = 1;
+    } finally {
+      process.off('SIGINT', interrupt);
     }
   },
 });
@@ -75,7 +73,7 @@ function sourceOf(args: SourceArgs): NativeSource {
   const wheel = args['from-wheel'];
   const dir = args['from-dir'];
   if ([args.pip, wheel, dir].filter(Boolean).length > 1) {
-    throw new Error('setup-native: --pip, --from-wheel and --from-dir exclude each other.');
+    throw new UsageError('--pip, --from-wheel and --from-dir: give one of them');
   }
   if (wheel) return { kind: 'wheel', path: wheel };
   if (dir) return { kind: 'dir', path: dir };

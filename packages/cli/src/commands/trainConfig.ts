@@ -15,6 +15,8 @@ import {
 } from '@msae/sampler';
 import type { Phase, TrainerOptions } from '@msae/train';
 import * as v from 'valibot';
+import { didYouMean } from '../didYouMean.ts';
+import { UsageError } from '../usageError.ts';
 
 /** How prefixes are chosen, as data. */
 export type PrefixConfig =
@@ -53,7 +55,12 @@ export interface TrainConfig {
 const whole = (least: number) => v.pipe(v.number(), v.integer(), v.minValue(least));
 const positive = v.pipe(v.number(), v.gtValue(0));
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
-const object = v.strictObject;
+/** An object with no other settings than these; the message of an unknown one names the nearest. */
+const object = <const T extends v.ObjectEntries>(entries: T) =>
+  v.strictObject(entries, (issue) => {
+    const name = String(issue.path?.at(-1)?.key ?? '');
+    return `there is no such setting${didYouMean(name, Object.keys(entries))}`;
+  });
 const maybe = v.optional;
 
 const reduction = maybe(v.picklist(['sum', 'mean']));
@@ -235,18 +242,17 @@ const configSchema: v.GenericSchema<unknown, TrainConfig> = object({
   threads: maybe(whole(1)),
 }) as unknown as v.GenericSchema<unknown, TrainConfig>;
 
-/** Checks a configuration. @throws Error with one line for each mistake: where, what was given, what was expected. */
+/** Checks a configuration. @throws UsageError with one line for each mistake: where, what was given, what was expected. */
 export function parseTrainConfig(json: unknown, file: string): TrainConfig {
   const result = v.safeParse(configSchema, json);
   if (result.success) return result.output;
   const lines = result.issues.map((issue) => {
     const where = v.getDotPath(issue) ?? '(top level)';
-    if (issue.type === 'strict_object' && issue.expected === 'never')
-      return `${where}: there is no such setting`;
+    if (issue.type === 'strict_object' && issue.expected === 'never') return `${where}: ${issue.message}`;
     const expected = issue.requirement === undefined ? issue.expected : `${issue.expected ?? issue.message}`;
     return `${where}: expected ${expected ?? issue.message}, got ${issue.received}`;
   });
-  throw new Error(lines.map((line) => `${file}: ${line}`).join('\n'));
+  throw new UsageError(lines.map((line) => `${file}: ${line}`).join('\n'));
 }
 
 /** The prefix scheme that a configuration names. */

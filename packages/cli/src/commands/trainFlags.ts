@@ -1,5 +1,6 @@
 /** The flags of `msae train` as a configuration: what they say goes over what the file says. */
 import type { ArgsDef } from 'citty';
+import { UsageError } from '../usageError.ts';
 
 export const trainArgs: ArgsDef = {
   data: {
@@ -65,7 +66,7 @@ export function flagSettings(flags: TrainFlags): Json {
     if (text === undefined || text === false) return undefined;
     const value = Number(text);
     if (text === '' || !Number.isFinite(value))
-      throw new Error(`--${name}: expected a number, got '${text}'`);
+      throw new UsageError(`--${name}: expected a number, got '${text}'`);
     return value;
   };
   const seed = number('seed');
@@ -100,7 +101,7 @@ function prefixSettings(text: string | undefined): Json | undefined {
   if (text === 'every' || text === 'full') return { kind: text };
   const count = Number(text);
   if (!Number.isInteger(count) || count < 1) {
-    throw new Error(`--prefixes: expected a number of prefixes, 'every' or 'full', got '${text}'`);
+    throw new UsageError(`--prefixes: expected a number of prefixes, 'every' or 'full', got '${text}'`);
   }
   return count === 1 ? { kind: 'full' } : { kind: 'truncated-pareto', count };
 }
