@@ -68,42 +68,48 @@ function latentGrads(inputs: Inputs, attrs: tf.NamedAttrMap): tf.Tensor[] {
   });
 }
 
-/** Every temporary is freed at once: at most two of the parameter's size live at any moment (tfjs's own Adam: 14). */
+/** Larger tensors are worked on in row blocks, so that the temporaries of one formula stay small. */
+const BLOCKS = 16;
+const BLOCK_FROM = 1 << 16;
+
+/**
+ * Beyond param, m, v and the gradient, at most 1 + 9/16 of the parameter's size lives at any moment (tfjs's own Adam: 14 of
+ * all parameters together): each is rebuilt block by block, and its old values are freed before the blocks are joined.
+ */
 function adam(inputs: Inputs, attrs: tf.NamedAttrMap): tf.Tensor[] {
   const { learningRate, beta1, beta2, epsilon, weightDecay, step } = attrs as unknown as AdamAttrs;
-  const { param, m, v, grad, scale } = inputs as Record<string, tf.Variable>;
-  const replace = (variable: tf.Variable, next: tf.Tensor): void => {
+  const { param, m, v, grad, scale } = inputs as Record<'param' | 'm' | 'v' | 'grad' | 'scale', tf.Variable>;
+  const rows = param.shape[0] ?? 1;
+  const blockRows = param.size < BLOCK_FROM ? rows : Math.ceil(rows / BLOCKS);
+  const rebuild = (variable: tf.Variable, spare: tf.Variable, formula: (of: Block) => tf.Tensor): void => {
+    const blocks: tf.Tensor[] = [];
+    for (let from = 0; from < rows; from += blockRows) {
+      const size = Math.min(blockRows, rows - from);
+      const of: Block = (t) =>
+        size === rows
+          ? t
+          : tf.slice(t, [from, ...t.shape.slice(1).map(() => 0)], [size, ...t.shape.slice(1)]);
+      blocks.push(tf.tidy(() => formula(of)));
+    }
+    if (blocks.length > 1) variable.assign(spare);
+    const next = blocks.length > 1 ? tf.concat(blocks, 0) : blocks[0]!;
     variable.assign(next);
-    next.dispose();
+    tf.dispose([next, ...blocks]);
   };
-  /** Applies operations one after the other, keeping only the last result. */
-  const chain = (first: tf.Tensor, ...operations: ((t: tf.Tensor) => tf.Tensor)[]): tf.Tensor =>
-    operations.reduce((t, operation) => {
-      const next = tf.tidy(() => operation(t));
-      t.dispose();
-      return next;
-    }, first);
-
-  const g1 = tf.tidy(() => tf.mul(grad!, tf.mul(scale!, 1 - beta1)));
-  replace(m!, tf.mul(m!, beta1));
-  replace(m!, tf.add(m!, g1));
-  g1.dispose();
-  const g2 = chain(tf.square(grad!), (t) => tf.mul(t, tf.mul(tf.square(scale!), 1 - beta2)));
-  replace(v!, tf.mul(v!, beta2));
-  replace(v!, tf.add(v!, g2));
-  g2.dispose();
-  if (weightDecay !== 0) replace(param!, tf.mul(param!, 1 - learningRate * weightDecay));
-  const update = chain(
-    tf.mul(v!, 1 / (1 - beta2 ** step)),
-    (t) => tf.sqrt(t),
-    (t) => tf.add(t, epsilon),
-    (t) => tf.div(m!, t),
-    (t) => tf.mul(t, learningRate / (1 - beta1 ** step)),
-  );
-  replace(param!, tf.sub(param!, update));
-  update.dispose();
+  rebuild(m, v, (of) => tf.add(tf.mul(of(m), beta1), tf.mul(of(grad), tf.mul(scale, 1 - beta1))));
+  rebuild(v, m, (of) => {
+    const square = tf.mul(tf.square(of(grad)), tf.mul(tf.square(scale), 1 - beta2));
+    return tf.add(tf.mul(of(v), beta2), square);
+  });
+  rebuild(param, m, (of) => {
+    const root = tf.add(tf.sqrt(tf.mul(of(v), 1 / (1 - beta2 ** step))), epsilon);
+    const update = tf.mul(tf.div(of(m), root), learningRate / (1 - beta1 ** step));
+    return tf.sub(tf.mul(of(param), 1 - learningRate * weightDecay), update);
+  });
   return [];
 }
+
+type Block = (tensor: tf.Tensor) => tf.Tensor;
 
 function globalNorm(inputs: Inputs): tf.Tensor[] {
   return tf.tidy(() => {
