@@ -41,7 +41,7 @@ if (flags.includes('--native')) {
 
 const packages = readdirSync(join(root, 'packages'));
 const steps = [
-  ['lint', () => run(bin('biome'), ['check', '.'])],
+  ['lint', () => run(bin('biome'), ['check', '.', '--diagnostic-level=error'])],
   ['types', () => run(bin('tsc'), ['--noEmit'])],
   ['build', () => run(bin('turbo'), ['run', 'build', '--output-logs=errors-only'])],
   ['unused code (knip)', () => run(bin('knip'), ['--no-config-hints'])],

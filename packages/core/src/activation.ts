@@ -49,7 +49,10 @@ export function jumpRelu({
  *
  * @throws RangeError that names the option, its value and what would be allowed.
  */
-export function checkActivation(activation: Activation, nLatents: number = Number.POSITIVE_INFINITY): Activation {
+export function checkActivation(
+  activation: Activation,
+  nLatents: number = Number.POSITIVE_INFINITY,
+): Activation {
   switch (activation.kind) {
     case 'identity':
     case 'relu':
