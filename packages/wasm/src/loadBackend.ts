@@ -28,19 +28,15 @@ type Glue = (config: Record<string, unknown>) => Promise<EmscriptenModule>;
 export interface LoadedBackend {
   readonly backend: BackendWasm;
   readonly memory: WebAssembly.Memory;
+  /** `maxMemoryBytes`, or less where the system does not give that much. */
+  readonly limitBytes: number;
 }
 
 /** Instantiates the backend; rejects with one clear error if the binary cannot be loaded. */
 export async function loadBackend(options: LoadOptions): Promise<LoadedBackend> {
   const { shared, maxMemoryBytes, wasmPaths } = options;
   const file = shared ? 'tfjs-backend-wasm-threaded-simd.wasm' : 'tfjs-backend-wasm-simd.wasm';
-  const memory = shared
-    ? new WebAssembly.Memory({
-        initial: INITIAL_BYTES / PAGE_BYTES,
-        maximum: Math.ceil(maxMemoryBytes / PAGE_BYTES),
-        shared: true,
-      })
-    : undefined;
+  const memory = shared ? sharedMemory(maxMemoryBytes) : undefined;
   const glue = resolveGlue(shared ? threadedGlue : plainGlue);
   const removeHandlers = guardProcessHandlers();
   let module: EmscriptenModule;
@@ -55,7 +51,7 @@ export async function loadBackend(options: LoadOptions): Promise<LoadedBackend> 
               `wasm: ${file} could not be loaded (${String(reason)}); in a bundled page pass wasmPaths with its URL to useWasm()`,
             ),
           ),
-        ...(memory === undefined ? {} : { wasmMemory: memory, INITIAL_MEMORY: INITIAL_BYTES }),
+        ...(memory === undefined ? {} : { wasmMemory: memory.memory, INITIAL_MEMORY: INITIAL_BYTES }),
       };
       withSilentWorkers(() => glue(config)).then(resolve, reject);
     });
@@ -72,10 +68,28 @@ export async function loadBackend(options: LoadOptions): Promise<LoadedBackend> 
   };
   setThreadsCount(1); // XNNPACK's own threads stay off; see silentWorkers.ts
   const backend = new BackendWasm(module as unknown as ConstructorParameters<typeof BackendWasm>[0]);
-  const heap = memory ?? module.asm?.memory;
+  const heap = memory?.memory ?? module.asm?.memory;
   if (heap === undefined)
     throw new Error('wasm: the backend does not give access to its memory; use tfjs-backend-wasm 4.22.0');
-  return { backend, memory: heap };
+  return { backend, memory: heap, limitBytes: memory?.limitBytes ?? maxMemoryBytes };
+}
+
+/** Some systems reserve the whole maximum at once and refuse 4 GiB: then half of it, and so on. */
+function sharedMemory(maxBytes: number): SharedMemory {
+  for (let bytes = maxBytes; ; bytes /= 2) {
+    const maximum = Math.ceil(bytes / PAGE_BYTES);
+    try {
+      const memory = new WebAssembly.Memory({ initial: INITIAL_BYTES / PAGE_BYTES, maximum, shared: true });
+      return { memory, limitBytes: maximum * PAGE_BYTES };
+    } catch (error) {
+      if (bytes < 4 * INITIAL_BYTES) throw error;
+    }
+  }
+}
+
+interface SharedMemory {
+  readonly memory: WebAssembly.Memory;
+  readonly limitBytes: number;
 }
 
 function locate(file: string, prefix: string, paths: LoadOptions['wasmPaths']): string {

@@ -61,10 +61,9 @@ export async function useWasm(options: WasmOptions = {}): Promise<BackendDescrip
       'wasm: this engine has no WebAssembly SIMD; use Node 20 or a browser from 2021 or later, or the cpu backend',
     );
   }
-  const limitBytes = Math.min(maxMemoryBytes, MAX_BYTES);
-  const { backend, memory } = await loadBackend({
+  const { backend, memory, limitBytes } = await loadBackend({
     shared,
-    maxMemoryBytes: limitBytes,
+    maxMemoryBytes: Math.min(maxMemoryBytes, MAX_BYTES),
     wasmPaths: options.wasmPaths,
   });
   const budget = applyMemoryBudget(backend, limitBytes);

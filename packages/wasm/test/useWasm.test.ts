@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { createSae, disposeStep, sparseStep, topK } from '@msae/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, describe, expect, it } from 'vitest';
 import { sourceHash as currentHash } from '../scripts/buildKernels.ts';
@@ -140,6 +141,22 @@ describe('useWasm', () => {
       WasmMemoryError,
     );
     expect(tf.add(a, 1).dataSync()[7]).toBe(2);
+  });
+
+  it('a sparse step that does not fit releases what it had made', async () => {
+    await useWasm({ threads: 2, maxMemoryBytes: 100 * MIB });
+    const sae = createSae({ dModel: 300, nLatents: 12_000, activation: topK(8) }); // 2 · 13.7 MiB
+    const x = tf.ones<tf.Rank.R2>([64, 300]);
+    const before = tf.memory().numTensors;
+    const prefixes = { lengths: [12_000], weights: [1] };
+    const first = sparseStep(sae, x, { prefixes }); // 2 · 13.7 MiB of gradients; a second one is too much
+    expect(() => sparseStep(sae, x, { prefixes })).toThrow(WasmMemoryError);
+    const loss = first.metrics.dataSync()[0];
+    disposeStep(first);
+    expect(tf.memory().numTensors).toBe(before);
+    const again = sparseStep(sae, x, { prefixes });
+    expect(again.metrics.dataSync()[0]).toBe(loss);
+    disposeStep(again);
   });
 
   it('says what is wrong with its options', async () => {
