@@ -15,6 +15,8 @@ export interface WorthTracker {
   /** Latents worth less than `fraction` of the median latent, ascending; none before the first batch. */
   weak(fraction: number): Int32Array;
   reset(): void;
+  /** Reorder: new latent i is old latent `order[i]`. */
+  permute(order: Int32Array): void;
   /** [N], or null when nothing has been observed since the last reset. */
   state(): Float64Array | null;
   restore(sums: Float64Array | null): void;
@@ -35,6 +37,10 @@ export function createWorthTracker(): WorthTracker {
     },
     reset() {
       sums = null;
+    },
+    permute(order) {
+      const old = sums;
+      if (old !== null) sums = Float64Array.from(order, (i) => old[i]!);
     },
     state: () => sums?.slice() ?? null,
     restore(values) {

@@ -249,6 +249,7 @@ async function sortLatents(session: Session, gradients: MatryoshkaStep): Promise
   if (order === null) return;
   permuteLatents(session, order);
   session.deadLatents?.permute(order);
+  session.worth?.permute(order);
 }
 
 /** Names the culprit of a loss that is not finite: the batch, or a parameter, or an overflow. */

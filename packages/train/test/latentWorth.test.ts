@@ -39,6 +39,8 @@ describe('the worth of a latent', () => {
     const copy = createWorthTracker();
     copy.restore(tracker.state());
     expect([...copy.weak(0.5)]).toEqual([0, 3]);
+    copy.permute(Int32Array.from([3, 4, 0, 1, 2]));
+    expect([...copy.weak(0.5)]).toEqual([0, 2]);
     tracker.reset();
     expect(tracker.state()).toBeNull();
   });

@@ -198,6 +198,8 @@ const training = object({
         direction: maybe(v.picklist(['residual', 'input'])),
         encoderScale: maybe(positive),
         decoderNorm: maybe(positive),
+        rows: maybe(v.picklist(['sampled', 'largest'])),
+        weak: maybe(object({ below: share, steps: maybe(whole(1)) })),
       }),
     ]),
   ),
