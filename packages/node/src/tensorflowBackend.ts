@@ -1,11 +1,10 @@
 /** libtensorflow as a tfjs backend: CUDA through a gpu build or tfjs-node-gpu, CPU through a cpu build or tfjs-node. */
 import { availableParallelism } from 'node:os';
-import type { BackendDescription } from '@msae/core';
+import { type BackendDescription, KERNEL, ownKernels } from '@msae/core';
 import { backend, findBackend, getBackend, setBackend } from '@tensorflow/tfjs-core';
 import { findPackage } from './findPackage.ts';
 import { loadTfjsNode } from './loadTfjsNode.ts';
 import { findNativeBuild, type NativeVariant } from './nativeBuild.ts';
-import { ownKernels } from './ownKernels.ts';
 import { registerTensorflowKernels } from './tensorflowKernels.ts';
 import type { TensorflowBackend } from './tensorflowOps.ts';
 
@@ -55,7 +54,7 @@ export async function useTensorflow(options: TensorflowOptions): Promise<Backend
     precision: 'float32',
     threads: loadedThreads ?? availableParallelism(),
     limits: {},
-    kernels: ownKernels('tensorflow'),
+    kernels: ownKernels(Object.values(KERNEL)),
   };
 }
 

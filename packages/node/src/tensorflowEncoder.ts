@@ -5,6 +5,7 @@
 import { findBackend, getBackend, setBackend } from '@tensorflow/tfjs-core';
 import { useTensorflow } from './tensorflowBackend.ts';
 import { type Binding, type Ops, type TensorflowBackend, withOps } from './tensorflowOps.ts';
+import { groupSize } from './topKGroups.ts';
 
 export interface EncodeTopKOptions {
   /** [rows, dModel], row-major; already centred if the SAE subtracts b_dec */
@@ -83,10 +84,7 @@ function plainTopK(ops: Ops, pre: number, k: number): [Float32Array, Int32Array]
   return [ops.readFloats(values), ops.readInts(indices)];
 }
 
-/**
- * TensorFlow scans a row for its top k at 4 ns a value; maxima of groups are vectorised. The k largest values lie in the
- * k groups with the largest maxima, so the scan is over N/group + k·group values instead of N.
- */
+/** See topKGroups.ts. */
 function groupedTopK(
   ops: Ops,
   pre: number,
@@ -104,14 +102,6 @@ function groupedTopK(
     }
   }
   return [ops.readFloats(values), indices];
-}
-
-/** The power of two near √(N/k) that divides N, where scanning in groups pays; else 1. */
-export function groupSize(nLatents: number, k: number): number {
-  const ideal = Math.sqrt(nLatents / k);
-  let group = 1;
-  while (group * 2 <= ideal && nLatents % (group * 2) === 0) group *= 2;
-  return group >= 4 ? group : 1;
 }
 
 /** Sorts every row by latent (insertion sort: k is tens) and drops what is not positive. */

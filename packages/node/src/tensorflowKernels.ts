@@ -1,9 +1,16 @@
-/** Kernels of the sparse contract on libtensorflow that beat their composition: top-k encoder, Adam, global norm. */
-import { type AdamAttrs, composedKernels, type EncodeActiveAttrs, KERNEL } from '@msae/core';
+/** Kernels of the sparse contract on libtensorflow that beat their composition. */
+import {
+  type AdamAttrs,
+  composedKernels,
+  type EncodeActiveAttrs,
+  KERNEL,
+  type PrefixLossAttrs,
+} from '@msae/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { type AdamTensors, adamInPlace } from './tensorflowAdam.ts';
-import { groupSize } from './tensorflowEncoder.ts';
 import type { OpAttr, TensorflowBackend } from './tensorflowOps.ts';
+import { coversPrefixLoss, prefixLoss } from './tensorflowPrefixLoss.ts';
+import { groupSize } from './topKGroups.ts';
 
 let registered = false;
 
@@ -25,6 +32,11 @@ export function registerTensorflowKernels(): void {
     const { mode, keep, capacity } = attrs as unknown as EncodeActiveAttrs;
     if (mode !== 'topk' || capacity !== keep) return composedKernels[KERNEL.encodeActive]!(inputs, attrs);
     return encodeTopK(backend, inputs, keep);
+  });
+  register(KERNEL.weightedPrefixDecode, (backend, { inputs, attrs }) => {
+    const options = attrs as unknown as PrefixLossAttrs;
+    if (coversPrefixLoss(options, inputs['indices']!.shape[1]!)) return prefixLoss(backend, inputs, options);
+    return composedKernels[KERNEL.weightedPrefixDecode]!(inputs, attrs);
   });
   register(KERNEL.adam, (backend, { inputs, attrs }) => {
     adamInPlace(backend, inputs as unknown as AdamTensors, attrs as unknown as AdamAttrs);

@@ -1,8 +1,7 @@
 /** One call that makes the best backend of this machine current, or exactly the one asked for. */
-import type { BackendDescription } from '@msae/core';
+import { type BackendDescription, KERNEL, ownKernels } from '@msae/core';
 import { backend, setBackend } from '@tensorflow/tfjs-core';
 import { releaseDawn, useDawn } from './dawnBackend.ts';
-import { ownKernels } from './ownKernels.ts';
 import { useTensorflow } from './tensorflowBackend.ts';
 import { encodeWithTensorflow, encodeWithWasm } from './wasmWithTensorflow.ts';
 
@@ -103,6 +102,6 @@ async function useCpu(): Promise<BackendDescription> {
     precision: 'float32',
     threads: 1,
     limits: {},
-    kernels: ownKernels('cpu'),
+    kernels: ownKernels(Object.values(KERNEL)),
   };
 }
