@@ -44,8 +44,6 @@ export function decodeSlice(args: usize, task: i32, thread: i32): void {
     const xr = x + <usize>row * stride + at;
     const base = <usize>row * <usize>width << 2;
     const count = min(width, load<i32>(counts + (<usize>row << 2)));
-    // Every list entry is a few cache lines somewhere in W_dec and dW_dec: ask for all of them at once.
-    touched |= touch(indices + base, count, W + at, dW + at, stride, bytes);
     for (let o: usize = 0; o < vec; o += 16) {
       v128.store(residuals + o, f32x4.sub(v128.load(b + at + o), v128.load(xr + o)));
     }
@@ -54,6 +52,8 @@ export function decodeSlice(args: usize, task: i32, thread: i32): void {
     let before: f32 = 0;
     let cur = residuals;
     for (let i = 0; i <= count; i++) {
+      // Every list entry is a few cache lines somewhere in W_dec and dW_dec: ask for those of 32 entries at once.
+      if ((i & 31) == 0) touched |= touch(indices + base, i, min(count, i + 32), W + at, stride, bytes);
       const slot = base + (<usize>i << 2);
       let sum0 = f32x4.splat(0), sum1 = f32x4.splat(0);
       let tail: f32 = 0;
@@ -115,6 +115,11 @@ export function decodeSlice(args: usize, task: i32, thread: i32): void {
     memory.fill(S, 0, 2 * ROW);
     let above = all, aboveV = allV;
     for (let i = count; i > 0; i--) {
+      if (((count - i) & 31) == 0) {
+        const from = max(0, i - 32);
+        if (i < count) touched |= touch(indices + base, from, i, W + at, stride, bytes);
+        touched |= touch(indices + base, from, i, dW + at, stride, bytes);
+      }
       const slot = base + (<usize>(i - 1) << 2);
       const latent = <usize>load<i32>(indices + slot);
       const from = load<f32>(C + (latent << 2));
@@ -188,12 +193,12 @@ export function decodeSlice(args: usize, task: i32, thread: i32): void {
   store<f64>(report, variance(x + at, rows, stride, bytes, scratch), 8);
 }
 
-function touch(indices: usize, count: i32, w: usize, g: usize, stride: usize, bytes: usize): i32 {
+function touch(indices: usize, from: i32, to: i32, matrix: usize, stride: usize, bytes: usize): i32 {
   let any = 0;
-  for (let i = 0; i < count; i++) {
-    const shift = <usize>load<i32>(indices + (<usize>i << 2)) * stride;
-    for (let o: usize = 0; o < bytes; o += 64) any |= load<i32>(w + shift + o) | load<i32>(g + shift + o);
-    any |= load<i32>(w + shift + bytes - 4) | load<i32>(g + shift + bytes - 4);
+  for (let i = from; i < to; i++) {
+    const p = matrix + <usize>load<i32>(indices + (<usize>i << 2)) * stride;
+    for (let o: usize = 0; o < bytes; o += 64) any |= load<i32>(p + o);
+    any |= load<i32>(p + bytes - 4);
   }
   return any;
 }
