@@ -74,35 +74,37 @@ describe('checkpoints', () => {
     expect(readdirSync(directory)).toEqual(['step-0000000020', 'step-0000000025', 'step-0000000030']);
   });
 
-  it.each(['seekable', 'not seekable'])(
-    'continue a run bit for bit, with a source that is %s',
-    async (kind) => {
-      const storage = memoryStorage();
-      const whole = losses(await train(memoryStorage()));
-      const abort = new AbortController();
-      const sae = createSae({ dModel: width, nLatents: 12, penalty: l1() });
-      const first = new Trainer(sae, { ...options, checkpoints: { storage } });
-      const part: TrainerEvent[] = [];
-      for await (const event of first.run(source(), { signal: abort.signal })) {
-        part.push(event);
-        if (event.type === 'metrics' && event.step === 13) abort.abort();
-      }
-      first.dispose();
-      sae.dispose();
-      const before = tf.memory().numTensors;
-      const second = await Trainer.resume({ ...options, checkpoints: { storage } });
-      expect(second.step).toBe(13);
-      const seekable = source();
-      const rest = await collect(
-        second.run(kind === 'seekable' ? seekable : { [Symbol.iterator]: () => seekable[Symbol.iterator]() }),
-      );
-      expect([...losses(part), ...losses(rest)]).toEqual(whole);
-      const codes = rest.filter((event) => event.type === 'warning').map((event) => event.code);
-      expect(codes).toEqual(kind === 'seekable' ? [] : ['source-replayed']);
-      second.dispose();
-      expect(tf.memory().numTensors).toBe(before);
-    },
-  );
+  it.each([
+    ['seekable', 'cpu'],
+    ['not seekable', 'cpu'],
+    ['seekable', 'wasm'],
+  ] as const)('continue a run bit for bit, with a source that is %s, on %s', async (kind, backend) => {
+    await useBackend(backend);
+    const storage = memoryStorage();
+    const whole = losses(await train(memoryStorage()));
+    const abort = new AbortController();
+    const sae = createSae({ dModel: width, nLatents: 12, penalty: l1() });
+    const first = new Trainer(sae, { ...options, checkpoints: { storage } });
+    const part: TrainerEvent[] = [];
+    for await (const event of first.run(source(), { signal: abort.signal })) {
+      part.push(event);
+      if (event.type === 'metrics' && event.step === 13) abort.abort();
+    }
+    first.dispose();
+    sae.dispose();
+    const before = tf.memory().numTensors;
+    const second = await Trainer.resume({ ...options, checkpoints: { storage } });
+    expect(second.step).toBe(13);
+    const seekable = source();
+    const rest = await collect(
+      second.run(kind === 'seekable' ? seekable : { [Symbol.iterator]: () => seekable[Symbol.iterator]() }),
+    );
+    expect([...losses(part), ...losses(rest)]).toEqual(whole);
+    const codes = rest.filter((event) => event.type === 'warning').map((event) => event.code);
+    expect(codes).toEqual(kind === 'seekable' ? [] : ['source-replayed']);
+    second.dispose();
+    expect(tf.memory().numTensors).toBe(before);
+  });
 
   it('of an older step can be resumed by name; those after it make way', async () => {
     const storage = memoryStorage();

@@ -14,8 +14,12 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-/** Runs the script; kills it with SIGKILL `killAfterMs` after it has started training. Resolves with its exit code. */
-function run(directory: string, variant: string, killAfterMs?: number): Promise<number | null> {
+/** Runs the script; kills it with SIGKILL some time after it has written some checkpoints. Resolves with its exit code. */
+function run(
+  directory: string,
+  variant: string,
+  kill?: { checkpoints: number; delayMs: number },
+): Promise<number | null> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, ['--import', 'tsx', script, directory, variant], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -24,8 +28,12 @@ function run(directory: string, variant: string, killAfterMs?: number): Promise<
     child.stderr.on('data', (chunk: Buffer) => {
       errors += chunk;
     });
-    child.stdout.once('data', () => {
-      if (killAfterMs !== undefined) setTimeout(() => child.kill('SIGKILL'), killAfterMs);
+    let checkpoints = 0;
+    child.stdout.on('data', (chunk: Buffer) => {
+      const before = checkpoints;
+      checkpoints += chunk.toString().split('\n').length - 1;
+      if (kill === undefined || before >= kill.checkpoints || checkpoints < kill.checkpoints) return;
+      setTimeout(() => child.kill('SIGKILL'), kill.delayMs);
     });
     child.on('error', reject);
     child.on('exit', (code, signal) => {
@@ -59,7 +67,7 @@ describe.concurrent('a run killed with SIGKILL at random moments', () => {
       const rng = createRng(variant.length);
       let kills = 0;
       for (let attempt = 0; attempt < most; attempt++) {
-        if ((await run(broken, variant, 10 + rng.int(200))) === 0) break;
+        if ((await run(broken, variant, { checkpoints: 1 + rng.int(5), delayMs: rng.int(25) })) === 0) break;
         kills++;
       }
       if (!existsSync(join(broken, 'final.json'))) await run(broken, variant);

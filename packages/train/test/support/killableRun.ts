@@ -55,9 +55,9 @@ const sink = jsonlFileSink({
   path: join(directory, 'metrics.jsonl'),
   ...(resumed && { resumeStep: trainer.step }),
 });
-process.stdout.write(`started at ${trainer.step}\n`);
 for await (const event of trainer.run(seededBatches({ seed: 9, rows: 16, width: shape.dModel }))) {
   await sink.write(event);
+  if (event.type === 'checkpoint') process.stdout.write('checkpoint\n');
 }
 await sink.close();
 const { weights, ...rest } = await trainer.export();
