@@ -51,7 +51,11 @@ export const commandTexts: Readonly<Record<string, CommandText>> = {
   },
   toy: {
     summary: 'train on the tree of the write-up and compare with the truth',
-    examples: ['msae toy'],
+    examples: [
+      'msae toy',
+      'msae toy --preset reference,best --seeds 0..9 --out toy',
+      'msae toy --preset all --seeds 0..2 --json',
+    ],
   },
   doctor: {
     summary: 'try every backend, tell which works and how to get the others',

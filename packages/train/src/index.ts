@@ -58,5 +58,6 @@ export {
   type SparsityControllerOptions,
   type SparsityControllerState,
 } from './sparsityController.ts';
+export { TOY_PRESETS, type ToyPreset, type ToyRecipeOptions, toyRecipe } from './toy/toyRecipe.ts';
 export { type RunOptions, Trainer } from './trainer.ts';
 export { TrainerGroup, type TrainerGroupEvent, type TrainerGroupOptions } from './trainerGroup.ts';

@@ -8,6 +8,7 @@ export const commands: Record<string, () => Promise<CommandDef>> = {
   report: async () => (await import('./report.ts')).default,
   convert: async () => (await import('./convert.ts')).default,
   inspect: async () => (await import('./inspect.ts')).default,
+  toy: async () => (await import('./toy.ts')).default,
   doctor: async () => (await import('./doctor.ts')).default,
   bench: async () => (await import('./bench.ts')).default,
   'setup-native': async () => (await import('./setup-native.ts')).default,
