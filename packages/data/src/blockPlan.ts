@@ -23,9 +23,18 @@ export interface Pool {
   blocks: readonly Block[];
 }
 
+/** An epoch's plan is held in memory; 2 TB at the default block size. */
+const maxBlocks = 2 ** 24;
+
 /** Cuts rows into blocks that do not cross pieces. */
 export function cutBlocks(rows: ActivationRows, maxRows: number): Block[] {
   const step = Math.max(1, Math.min(rows.blockRows, maxRows));
+  const count = (rows.pieces ?? [rows.length]).reduce((sum, piece) => sum + Math.ceil(piece / step), 0);
+  if (count > maxBlocks) {
+    throw new Error(
+      `${rows.name}: ${rows.length} rows in blocks of ${step} are ${count} blocks; at most ${maxBlocks} are planned`,
+    );
+  }
   const blocks: Block[] = [];
   let begin = 0;
   for (const piece of rows.pieces ?? [rows.length]) {

@@ -38,6 +38,37 @@ describe('Parquet files of pyarrow', () => {
     expect([...(await readRows(two, 1, 2)).data]).toEqual([a[9], a[5]]);
   });
 
+  it('reads byte stream split, run lengths, and dictionaries of many bits', async () => {
+    expect([...(await readRows(await parquetRows(await fixture('split.parquet')))).data]).toEqual(a);
+    const constant = await parquetRows(await fixture('constant.parquet'));
+    expect([constant.length, constant.width, constant.pieces]).toEqual([3000, 4, [2000, 1000]]);
+    expect((await readRows(constant)).data.every((value, i) => value === (i % 2) * 1.5)).toBe(true);
+    const many = await readRows(await parquetRows(await fixture('dictionary.parquet')));
+    expect([...many.data]).toEqual(
+      Array.from({ length: 2000 }, (_, i) => (i % 2 ? -((i - 1) / 2) || 0 : (i / 2) % 300)),
+    );
+  });
+
+  it('takes decompressors, and says what it cannot decode', async () => {
+    const zstd = await fixture('zstd.parquet');
+    expect((await errorOf(async () => parquetRows(zstd, { name: 'p' }))).message).toMatch(
+      /^p: column acts: the page at byte 4 is compressed by ZSTD; pass its decompressor in compressors/,
+    );
+    let asked = 0;
+    const ZSTD = (_: Uint8Array, size: number): Uint8Array => {
+      asked++;
+      return new Uint8Array(size + 1);
+    };
+    expect(
+      (await errorOf(async () => parquetRows(zstd, { name: 'p', compressors: { ZSTD } }))).message,
+    ).toMatch(/expands to \d+ bytes, not/);
+    expect(asked).toBe(1);
+    expect(
+      (await errorOf(async () => readRows(await parquetRows(await fixture('delta.parquet'), { name: 'p' }))))
+        .message,
+    ).toMatch(/uses encoding 5; plain \(0\), dictionary \(2, 8\) and byte stream split \(9\) are read/);
+  });
+
   it('says which row and column is wrong', async () => {
     const read = async (name: string, options = {}): Promise<unknown> =>
       readRows(await parquetRows(await fixture(name), { name: 'p', ...options }));
@@ -78,8 +109,39 @@ describe('hostile Parquet files', () => {
     expect(error.message).toMatch(/^bad\.parquet: not a valid Parquet file: /);
   });
 
+  it('does not follow run lengths that a damaged file makes up', async () => {
+    // edits that made a decoder which trusts them write a hundred million values
+    for (const edits of [
+      [
+        [558, 117],
+        [91, 160],
+        [522, 81],
+      ],
+      [
+        [1, 209],
+        [88, 216],
+        [70, 203],
+      ],
+      [
+        [91, 176],
+        [582, 89],
+        [25, 160],
+      ],
+    ]) {
+      const bytes = await fixture('half.parquet');
+      for (const [at, value] of edits) bytes[at!] = value!;
+      const start = performance.now();
+      try {
+        await readRows(await parquetRows(bytes, { name: 'damaged' }));
+      } catch (error) {
+        expect((error as Error).message).toMatch(/^damaged: column acts: the page at byte \d+ /);
+      }
+      expect(performance.now() - start).toBeLessThan(1000);
+    }
+  });
+
   it('either reads a damaged file or says why not, in bounded memory', async () => {
-    for (const name of ['list.parquet', 'half.parquet', 'columns.parquet']) {
+    for (const name of ['list.parquet', 'half.parquet', 'columns.parquet', 'fixed.parquet']) {
       const good = await fixture(name);
       await fc.assert(
         fc.asyncProperty(

@@ -297,6 +297,7 @@ describe('a store that was damaged', () => {
       ],
       [(index) => Object.assign(index.shards[0]!, { file: index.shards[1]!.file }), /a file is named twice/],
       [(index) => Object.assign(index, { width: 2 ** 40 }), /do not fit/],
+      [(index) => Object.assign(index, { blockRows: 0 }), /blockRows: /],
       [(index) => Object.assign(index, { shards: undefined }), /shards: is missing/],
     ];
     for (const [change, message] of cases) {
@@ -304,6 +305,13 @@ describe('a store that was damaged', () => {
       expect(error.message).toMatch(/^store\/index\.json: not a valid store index: /);
       expect(error.message).toMatch(message);
     }
+    const huge = edit((index) => {
+      Object.assign(index.shards[0]!, { rows: 2 ** 46, bytes: 2 ** 52 });
+      Object.assign(index, { blockRows: 1, rows: index.shards.reduce((sum, entry) => sum + entry.rows, 0) });
+    });
+    expect((await errorOf(() => openStore(huge))).message).toMatch(
+      /has \d+ bytes, the index says 4503599627370496/,
+    );
     const nested = withFile('index.json', () => new TextEncoder().encode('['.repeat(500_000)));
     expect((await errorOf(() => openStore(nested))).message).toMatch(/^store\/index\.json: not a valid/);
     expect((await errorOf(() => openStore(memoryDirectory('none')))).message).toBe(

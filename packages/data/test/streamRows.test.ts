@@ -235,6 +235,9 @@ describe('streamRows', () => {
     );
     expect((await errorOf(() => streamRows(numbered(0)))).message).toMatch(/no rows to stream/);
     expect((await errorOf(() => collect(streamRows(rows), 0))).message).toMatch(/^batchSize: /);
+    expect((await errorOf(() => streamRows({ ...rows, length: 2 ** 40, blockRows: 1 }))).message).toMatch(
+      /1099511627776 blocks; at most/,
+    );
     const stream = streamRows(rows);
     const iterator = stream.batches({ batchSize: 1 })[Symbol.asyncIterator]();
     await iterator.next();

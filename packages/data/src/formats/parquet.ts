@@ -1,26 +1,20 @@
 /**
  * Activations in Parquet, as datasets on the Hugging Face Hub have them: one column of lists, or one numeric column per
- * dimension. Decoded by hyparquet, a row group at a time.
+ * dimension. The metadata is read by hyparquet; pages are decoded here, into flat arrays, because hyparquet trusts the run
+ * lengths of a damaged file.
  */
-import { gunzipSync } from 'fflate';
-import {
-  type AsyncBuffer,
-  type Compressors,
-  type FileMetaData,
-  parquetMetadataAsync,
-  parquetScan,
-} from 'hyparquet';
+import { type AsyncBuffer, type Compressors, parquetMetadataAsync } from 'hyparquet';
 import { type ByteInput, toRandomAccess } from '../byteSource.ts';
 import { type ActivationRows, allocateTarget, checkRows, type RowTarget, type TokenColumn } from '../rows.ts';
 import type { NpyOptions } from './npy.ts';
 import {
   type ColumnChoice,
-  type ColumnMeta,
   checkMetadata,
   chunkRange,
+  type FileColumn,
   findColumns,
 } from './parquetColumns.ts';
-import { checkPages } from './parquetPages.ts';
+import { decodeColumn } from './parquetDecode.ts';
 
 export interface ParquetOptions extends NpyOptions, ColumnChoice {
   /** Decompressors beyond snappy and gzip, such as those of the package hyparquet-compressors. */
@@ -52,43 +46,35 @@ export async function parquetRows(input: ByteInput, options: ParquetOptions = {}
   const pieces = metadata.row_groups.map((group) => Number(group.num_rows)).filter((rows) => rows > 0);
   const groupStarts = startsOf(pieces);
   const length = groupStarts.at(-1)!;
-  const compressors: Compressors = {
-    GZIP: (bytes, size) => gunzipSync(bytes, { out: new Uint8Array(size) }),
-    ...options.compressors,
+  const { list } = layout.data[0]!;
+  const groups = metadata.row_groups.filter((group) => Number(group.num_rows) > 0);
+
+  /** Reads and decodes one column of one row group. */
+  const readColumn = async (column: FileColumn, group: number, width?: number): Promise<Decoded> => {
+    const meta = groups[group]!.columns[column.index]!.meta_data!;
+    const { begin, end } = chunkRange(meta);
+    const bytes = await source.read(begin, end - begin, options);
+    const fail = (what: string): never => {
+      throw new Error(`${name}: column ${column.name}: ${what}`);
+    };
+    const where = { rows: pieces[group]!, firstRow: groupStarts[group]!, fileOffset: begin, width };
+    const claim = {
+      codec: meta.codec,
+      values: Number(meta.num_values),
+      column,
+      compressors: options.compressors ?? {},
+    };
+    return decodeColumn(bytes, { ...claim, ...where }, fail);
   };
-  const checked = checkedFile(file, metadata, name);
-  const scan = await understood(name, 'the metadata', () =>
-    parquetScan({
-      file: checked,
-      metadata,
-      columns: [...layout.data, ...Object.values(layout.tokens)],
-      compressors,
-      useOffsetIndex: false,
-    }),
-  );
-  const readColumn = (column: string, rowStart: number, rowEnd: number): Promise<ArrayLike<unknown>> =>
-    understood(name, `column ${column}, rows ${rowStart} to ${rowEnd - 1}`, async () => {
-      try {
-        const values = await scan.readColumn({ column, rowStart, rowEnd });
-        const failure = checked.takeFailure();
-        if (failure) throw failure;
-        return values;
-      } catch (error) {
-        throw checked.takeFailure() ?? error;
-      }
-    });
 
   let width = layout.data.length;
-  if (layout.list && length > 0) {
-    const first = (await readColumn(layout.data[0]!, 0, pieces[0]!))[0];
-    width = isList(first) ? first.length : 0;
-    if (width < 1) throw new Error(`${name}: column ${layout.data[0]}: row 0 is not a list of numbers`);
+  if (list && length > 0) {
+    ({ width } = await readColumn(layout.data[0]!, 0));
+    if (width < 1) throw new Error(`${name}: column ${layout.data[0]!.name}: row 0 is an empty list`);
   }
   const columns = Object.keys(layout.tokens) as TokenColumn[];
 
-  /** Decodes row group `group`. */
   const decodeGroup = async (group: number): Promise<RowTarget> => {
-    const begin = groupStarts[group]!;
     const count = pieces[group]!;
     if (count * width * 8 > maxGroupBytes) {
       throw new Error(
@@ -97,27 +83,12 @@ export async function parquetRows(input: ByteInput, options: ParquetOptions = {}
     }
     const target = allocateTarget({ width, columns }, count);
     for (const [d, column] of layout.data.entries()) {
-      const values = await readColumn(column, begin, begin + count);
-      if (values.length !== count) {
-        throw new Error(
-          `${name}: column ${column}: row group ${group} has ${values.length} values for ${count} rows`,
-        );
-      }
-      const stride = layout.list ? 1 : width;
-      for (let i = 0; i < count; i++) {
-        const row = layout.list ? values[i] : [values[i]];
-        const at = layout.list ? i * width : i * width + d;
-        copyRow(row, target.data, at, {
-          stride,
-          width: layout.list ? width : 1,
-          where: `${name}: column ${column}: row ${begin + i}`,
-        });
-      }
+      const { values } = await readColumn(column, group, list ? width : 1);
+      if (list) target.data.set(values);
+      else for (let i = 0; i < count; i++) target.data[i * width + d] = values[i]!;
     }
-    for (const column of columns) {
-      const values = await readColumn(layout.tokens[column]!, begin, begin + count);
-      for (let i = 0; i < count; i++) target[column]![i] = Number(values[i]);
-    }
+    for (const column of columns)
+      target[column]!.set((await readColumn(layout.tokens[column]!, group)).values);
     return target;
   };
 
@@ -161,61 +132,7 @@ export async function parquetRows(input: ByteInput, options: ParquetOptions = {}
   return rows;
 }
 
-interface CheckedFile extends AsyncBuffer {
-  /** What went wrong since it was last asked. The decoder leaves promises behind, so reading must not reject. */
-  takeFailure(): unknown;
-}
-
-/** The file, with every column chunk's pages looked through when it is read. */
-function checkedFile(file: AsyncBuffer, metadata: FileMetaData, name: string): CheckedFile {
-  const chunks = new Map<number, ColumnMeta>();
-  for (const group of metadata.row_groups) {
-    for (const { meta_data: meta } of group.columns) if (meta) chunks.set(chunkRange(meta).begin, meta);
-  }
-  let failure: unknown;
-  return {
-    byteLength: file.byteLength,
-    async slice(start, end) {
-      try {
-        const buffer = await file.slice(start, end);
-        const meta = chunks.get(start);
-        const claim = meta && { codec: meta.codec, values: Number(meta.num_values) };
-        if (claim) checkPages(new Uint8Array(buffer), claim, start, name);
-        return buffer;
-      } catch (error) {
-        failure ??= error;
-        return new ArrayBuffer(0);
-      }
-    },
-    takeFailure() {
-      const taken = failure;
-      failure = undefined;
-      return taken;
-    },
-  };
-}
-
-const isList = (value: unknown): value is ArrayLike<unknown> =>
-  Array.isArray(value) || ArrayBuffer.isView(value);
-
-function copyRow(
-  row: unknown,
-  out: Float32Array,
-  at: number,
-  { stride, width, where }: { stride: number; width: number; where: string },
-): void {
-  if (!isList(row) || row.length !== width) {
-    throw new Error(
-      `${where} has ${isList(row) ? `${row.length} values` : String(row)}, the rows before have ${width}`,
-    );
-  }
-  for (let d = 0; d < width; d++) {
-    const value = row[d];
-    if (typeof value !== 'number' && typeof value !== 'bigint')
-      throw new Error(`${where}, value ${d} is ${String(value)}, not a number`);
-    out[at + d * stride] = Number(value);
-  }
-}
+type Decoded = ReturnType<typeof decodeColumn>;
 
 function startsOf(pieces: readonly number[]): number[] {
   const starts = [0];

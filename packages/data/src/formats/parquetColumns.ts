@@ -2,6 +2,7 @@
 import type { FileMetaData } from 'hyparquet';
 import type { RandomAccess } from '../byteSource.ts';
 import type { TokenColumn } from '../rows.ts';
+import type { NumberColumn } from './parquetDecode.ts';
 
 export interface ColumnChoice {
   /**
@@ -19,102 +20,117 @@ const defaultTokenColumns: Record<TokenColumn, string> = {
   docIds: 'doc_ids',
 };
 
+/** A column of the file that holds numbers. */
+export interface FileColumn extends NumberColumn {
+  /** Top-level name. */
+  name: string;
+  /** Its place among the columns of a row group. */
+  index: number;
+}
+
 export interface Layout {
-  data: string[];
-  list: boolean;
-  tokens: Partial<Record<TokenColumn, string>>;
+  /** One column of lists, or one column per dimension. */
+  data: FileColumn[];
+  tokens: Partial<Record<TokenColumn, FileColumn>>;
 }
 
 /** Which columns are the activations, and which go beside them. */
 export function findColumns({ schema }: FileMetaData, options: ColumnChoice, name: string): Layout {
-  const top = topLevel(schema);
-  const known = [...top.keys()].join(', ') || 'none';
-  const need = (column: string, kinds: readonly string[]): string => {
-    const kind = top.get(column);
-    if (!kind) throw new Error(`${name}: there is no column ${JSON.stringify(column)}; it has: ${known}`);
-    if (!kinds.includes(kind))
-      throw new Error(`${name}: column ${column} does not hold ${kinds.join('s or ')}s`);
-    return column;
+  const columns = numberColumns(schema);
+  const known = topLevelNames(schema).join(', ') || 'none';
+  const need = (column: string, lists: boolean): FileColumn => {
+    const found = columns.find((candidate) => candidate.name === column);
+    if (found && (lists || !found.list)) return found;
+    if (!topLevelNames(schema).includes(column)) {
+      throw new Error(`${name}: there is no column ${JSON.stringify(column)}; it has: ${known}`);
+    }
+    throw new Error(`${name}: column ${column} does not hold ${lists ? 'lists or numbers' : 'numbers'}`);
   };
   const tokens: Layout['tokens'] = {};
   for (const [key, column] of Object.entries(defaultTokenColumns) as [TokenColumn, string][]) {
     const asked = options.tokenColumns?.[key];
-    if (asked !== undefined) tokens[key] = need(asked, ['number']);
-    else if (top.get(column) === 'number') tokens[key] = column;
+    const usual = columns.find((candidate) => candidate.name === column && !candidate.list);
+    if (asked !== undefined) tokens[key] = need(asked, false);
+    else if (usual) tokens[key] = usual;
   }
-  if (typeof options.column === 'string') {
-    return {
-      data: [need(options.column, ['list', 'number'])],
-      list: top.get(options.column) === 'list',
-      tokens,
-    };
-  }
-  if (options.column)
-    return { data: options.column.map((column) => need(column, ['number'])), list: false, tokens };
+  if (typeof options.column === 'string') return { data: [need(options.column, true)], tokens };
+  if (options.column) return { data: options.column.map((column) => need(column, false)), tokens };
+  const lists = columns.filter((column) => column.list);
+  if (lists.length === 1) return { data: lists, tokens };
   const taken = new Set(Object.values(tokens));
-  const lists = [...top].filter(([, kind]) => kind === 'list').map(([column]) => column);
-  if (lists.length === 1) return { data: lists, list: true, tokens };
-  const numbers = [...top]
-    .filter(([column, kind]) => kind === 'number' && !taken.has(column))
-    .map(([column]) => column);
+  const numbers = columns.filter((column) => !column.list && !taken.has(column));
   if (lists.length > 1 || numbers.length === 0) {
     throw new Error(`${name}: name the column that holds the activations; it has: ${known}`);
   }
-  return { data: numbers, list: false, tokens };
+  return { data: numbers, tokens };
 }
 
-/** Kind of each top-level column. */
-function topLevel(schema: FileMetaData['schema']): Map<string, 'number' | 'list' | 'other'> {
-  const columns = new Map<string, 'number' | 'list' | 'other'>();
-  const numeric = new Set(['FLOAT', 'DOUBLE', 'INT32', 'INT64']);
-  const isNumber = (element: FileMetaData['schema'][number] | undefined): boolean =>
-    element !== undefined && (numeric.has(element.type ?? '') || element.logical_type?.type === 'FLOAT16');
-  for (let i = 1; i < schema.length; ) {
-    const element = schema[i]!;
-    const size = subtree(schema, i);
-    const repeated = schema.slice(i, i + size).filter((part) => part.repetition_type === 'REPEATED').length;
-    const leaf = schema[i + size - 1];
-    if (size === 1 && repeated === 0 && isNumber(element)) columns.set(element.name, 'number');
-    else if (repeated === 1 && size <= 3 && isNumber(leaf)) columns.set(element.name, 'list');
-    else columns.set(element.name, 'other');
-    i += size;
-  }
+type Schema = FileMetaData['schema'];
+
+const dtypes: Readonly<Record<string, NumberColumn['dtype']>> = {
+  FLOAT: 'F32',
+  DOUBLE: 'F64',
+  INT32: 'I32',
+  INT64: 'I64',
+};
+
+/** The columns of numbers and of lists of numbers. */
+function numberColumns(schema: Schema): FileColumn[] {
+  const columns: FileColumn[] = [];
+  leaves(schema).forEach((path, index) => {
+    const [top, leaf] = [path[0]!, path.at(-1)!];
+    const half = leaf.logical_type?.type === 'FLOAT16' && leaf.type_length === 2;
+    const dtype = half ? 'F16' : dtypes[leaf.type ?? ''];
+    const repeated = path.findIndex((part) => part.repetition_type === 'REPEATED');
+    const lists = path.filter((part) => part.repetition_type === 'REPEATED').length;
+    const groups = path.slice(0, -1);
+    const single = groups.every((part) => part.num_children === 1); // a list, not a struct of several
+    if (!dtype || lists > 1 || !single || (lists === 0 && path.length > 1)) return;
+    const levels = (parts: Schema): number =>
+      parts.filter((part) => part.repetition_type !== 'REQUIRED').length;
+    columns.push({
+      name: top.name,
+      path: path.map((part) => part.name).join('.'),
+      index,
+      dtype,
+      list: lists === 1,
+      maxDefinition: levels(path),
+      listDefinition: levels(path.slice(0, repeated + 1)),
+    });
+  });
   return columns;
 }
 
-/** Elements of a schema's depth-first list that belong to element `i`. */
-function subtree(schema: FileMetaData['schema'], i: number): number {
-  let open = 1;
-  let at = i;
-  while (open > 0 && at < schema.length) open += (schema[at++]!.num_children ?? 0) - 1;
-  return at - i;
-}
+const topLevelNames = (schema: Schema): string[] => [...new Set(leaves(schema).map((path) => path[0]!.name))];
 
-/** Dotted paths of the columns that hold values, in order. */
-function leafPaths(schema: FileMetaData['schema']): string[] {
-  const paths: string[] = [];
-  const walk = (i: number, above: string): number => {
-    const { name, num_children: children = 0 } = schema[i] ?? { name: '' };
-    const path = above ? `${above}.${name}` : name;
+/** The schema's elements from the top to each column that holds values, in order. */
+function leaves(schema: Schema): Schema[] {
+  const paths: Schema[] = [];
+  const walk = (i: number, above: Schema): number => {
+    const path = [...above, schema[i]!];
+    if (path.length > 32) throw new Error('the schema is nested deeper than 32 levels');
+    const children = schema[i]!.num_children ?? 0;
     if (children === 0) paths.push(path);
     let next = i + 1;
     for (let c = 0; c < children && next < schema.length; c++) next = walk(next, path);
     return next;
   };
-  for (let i = 1; i < schema.length; ) i = walk(i, '');
+  for (let i = 1; i < schema.length; ) i = walk(i, []);
   return paths;
 }
 
 /** Sizes the metadata claims, against the file's. */
 export function checkMetadata(metadata: FileMetaData, source: RandomAccess): void {
   let rows = 0;
-  const leaves = leafPaths(metadata.schema).join('|');
+  const paths = leaves(metadata.schema).map((path) => path.map((part) => part.name).join('.'));
   metadata.row_groups.forEach((group, g) => {
     const count = Number(group.num_rows);
     if (!Number.isSafeInteger(count) || count < 0)
       throw new Error(`row group ${g} claims ${group.num_rows} rows`);
     rows += count;
-    if (group.columns.map(({ meta_data: meta }) => meta?.path_in_schema.join('.')).join('|') !== leaves) {
+    if (
+      group.columns.map(({ meta_data: meta }) => meta?.path_in_schema.join('.')).join('|') !== paths.join('|')
+    ) {
       throw new Error(`row group ${g} has other columns than the schema`);
     }
     for (const { meta_data: meta } of group.columns) {

@@ -140,10 +140,11 @@ export async function openZipEntry(
       `it claims that ${compressedBytes} bytes expand to ${bytes}; deflate cannot do more than ${maxExpansion} times`,
     );
   }
-  return fromBytes(
+  const whole = fromBytes(
     await expand(source, { start, compressedBytes, bytes, crc: entry.crc }, fail, options),
     name,
   );
+  return { ...whole, close: async () => source.close?.() };
 }
 
 async function expand(

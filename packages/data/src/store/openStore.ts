@@ -23,7 +23,8 @@ export interface ActivationStore extends ActivationRows {
 /**
  * Opens a store.
  *
- * @throws when the index is missing or not valid, or when the directory can be listed and lacks a shard
+ * @throws when the index is missing or not valid, when the directory can be listed and lacks a shard, or when the
+ *   largest shard is not what the index says (the others are checked when they are first read)
  */
 export async function openStore(
   directory: StoreDirectory,
@@ -45,6 +46,12 @@ export async function openStore(
   const shared = { verify: options.verify ?? true, scratch: [] as Scratch };
   const open = openShards(directory, index, shared);
   const starts = shardStarts(index);
+
+  if (shards.length > 0) {
+    // the largest claim against its file: an index cannot make the sizes up
+    const largest = shards.reduce((most, entry, i) => (entry.rows > shards[most]!.rows ? i : most), 0);
+    await open.use(largest, async () => undefined);
+  }
 
   const store: ActivationStore = {
     name: directory.name,

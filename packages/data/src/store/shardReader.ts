@@ -66,9 +66,11 @@ export async function openShard(
     options?: ReadOptions,
   ): Promise<void> => {
     const split = (end - begin) * tokenRowBytes;
-    if (tokens)
-      await readInto(source, bytes.subarray(0, split), tokens.offset + begin * tokenRowBytes, options);
-    await readInto(source, bytes.subarray(split), activations.offset + begin * rowBytes, options);
+    const values = readInto(source, bytes.subarray(split), activations.offset + begin * rowBytes, options);
+    if (!tokens) return values;
+    const ids = readInto(source, bytes.subarray(0, split), tokens.offset + begin * tokenRowBytes, options);
+    const results = await Promise.allSettled([values, ids]); // both done with the buffer before it goes back
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
   };
 
   /** Reads what is wanted of one block; all of it when it is to be verified. */
