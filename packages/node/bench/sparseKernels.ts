@@ -1,7 +1,7 @@
 /**
  * What the kernels of one sparse step cost on a backend, best of six.
  * Run: MSAE_NATIVE_DIR=.cache/native npx tsx packages/node/bench/sparseKernels.ts BACKEND [threads] [rows] [dModel] [nLatents] [k]
- * BACKEND: wasm, tensorflow, hybrid (wasm with its encoder on libtensorflow), webgpu, cpu.
+ * BACKEND: wasm, tensorflow, hybrid (wasm with its matrix products on libtensorflow), webgpu, cpu.
  */
 import { createSae, KERNEL, runKernel, topK } from '@msae/core';
 import * as tf from '@tensorflow/tfjs-core';
@@ -11,7 +11,7 @@ const [name = 'wasm', ...sizes] = process.argv.slice(2);
 const [threads = 2, rows = 1024, d = 768, n = 12288, k = 32] = sizes.map(Number);
 const { device } = await useNode(
   name === 'hybrid'
-    ? { backend: 'wasm', encoder: 'tensorflow', threads }
+    ? { backend: 'wasm', matmul: 'tensorflow', threads }
     : { backend: name as BackendName, threads },
 );
 const { W_enc, b_enc, W_dec, b_dec } = createSae({

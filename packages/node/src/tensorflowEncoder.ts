@@ -47,14 +47,19 @@ export async function createTensorflowEncoder({
 }: {
   threads?: number;
 } = {}): Promise<TensorflowEncoder> {
-  const previous = getBackend();
-  await useTensorflow({ device: 'cpu', threads });
-  if (previous) await setBackend(previous);
-  const { binding } = findBackend('tensorflow') as unknown as TensorflowBackend;
+  const binding = await loadBinding(threads === undefined ? {} : { threads });
   return {
     matmulBias: (options) => withOps(binding, (ops) => ops.readFloats(preActivations(ops, options))),
     encodeTopK: (options) => encodeTopK(binding, options),
   };
+}
+
+/** Loads libtensorflow, leaves the current backend current, and gives its addon. */
+export async function loadBinding({ threads }: { threads?: number } = {}): Promise<Binding> {
+  const previous = getBackend();
+  await useTensorflow({ device: 'cpu', threads });
+  if (previous) await setBackend(previous);
+  return (findBackend('tensorflow') as unknown as TensorflowBackend).binding;
 }
 
 function preActivations(ops: Ops, options: Omit<EncodeTopKOptions, 'k'>): number {
@@ -63,10 +68,12 @@ function preActivations(ops: Ops, options: Omit<EncodeTopKOptions, 'k'>): number
   checkLength('W_enc', W_enc, dModel * nLatents);
   checkLength('b_enc', b_enc, nLatents);
   const input = ops.floats([rows, dModel], x);
-  return ops.matmulBias(input, ops.floats([dModel, nLatents], W_enc), ops.floats([nLatents], b_enc));
+  const product = ops.matmul(input, ops.floats([dModel, nLatents], W_enc));
+  return ops.addBias(product, ops.floats([nLatents], b_enc));
 }
 
-function encodeTopK(binding: Binding, options: EncodeTopKOptions): ActiveLists {
+/** See {@link TensorflowEncoder}. */
+export function encodeTopK(binding: Binding, options: EncodeTopKOptions): ActiveLists {
   const { rows, nLatents, k } = options;
   if (!Number.isInteger(k) || k < 1 || k > nLatents) {
     throw new RangeError(`k: a whole number from 1 to nLatents = ${nLatents} was expected, got ${k}.`);

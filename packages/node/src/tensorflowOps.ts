@@ -45,8 +45,11 @@ export interface OpAttr {
 export interface Ops {
   floats(shape: number[], values: Float32Array): Handle;
   ints(shape: number[], values: readonly number[]): Handle;
-  /** a [m, k] · b [k, n] + bias [n] */
-  matmulBias(a: Handle, b: Handle, bias: Handle): Handle;
+  /** a [m, k] · b [k, n], either stored transposed */
+  matmul(a: Handle, b: Handle, transposeA?: boolean, transposeB?: boolean): Handle;
+  /** x [m, n] + bias [n] */
+  addBias(x: Handle, bias: Handle): Handle;
+  relu(x: Handle): Handle;
   reshape(x: Handle, shape: number[]): Handle;
   maxOfLastAxis(x: Handle, rank: number): Handle;
   /** Values and indices of the `k` largest of the last axis. */
@@ -83,15 +86,13 @@ function makeOps(binding: Binding, made: Handle[]): Ops {
   return {
     ints,
     floats: (shape, values) => keep(binding.createTensor(shape, binding.TF_FLOAT, values)),
-    matmulBias(a, b, bias) {
-      const product = run(
-        'MatMul',
-        [float, bool('transpose_a', false), bool('transpose_b', false)],
-        [a, b],
-      )[0]!;
+    matmul: (a, b, transposeA = false, transposeB = false) =>
+      run('MatMul', [float, bool('transpose_a', transposeA), bool('transpose_b', transposeB)], [a, b])[0]!,
+    addBias(x, bias) {
       const format = { name: 'data_format', type: binding.TF_ATTR_STRING, value: 'NHWC' };
-      return run('BiasAdd', [float, format], [product, bias])[0]!;
+      return run('BiasAdd', [float, format], [x, bias])[0]!;
     },
+    relu: (x) => run('Relu', [float], [x])[0]!,
     reshape: (x, shape) => run('Reshape', [float, int('Tshape')], [x, ints([shape.length], shape)])[0]!,
     maxOfLastAxis: (x, rank) =>
       run('Max', [float, int('Tidx'), bool('keep_dims', false)], [x, ints([], [rank - 1])])[0]!,

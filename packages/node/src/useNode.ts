@@ -3,7 +3,7 @@ import { type BackendDescription, KERNEL, ownKernels } from '@msae/core';
 import { backend, setBackend } from '@tensorflow/tfjs-core';
 import { releaseDawn, useDawn } from './dawnBackend.ts';
 import { useTensorflow } from './tensorflowBackend.ts';
-import { encodeWithTensorflow, encodeWithWasm } from './wasmWithTensorflow.ts';
+import { multiplyWithTensorflow, multiplyWithWasm } from './wasmWithTensorflow.ts';
 
 /** In the order in which `auto` tries them. */
 export const BACKENDS = ['cuda', 'tensorflow', 'webgpu', 'wasm', 'cpu'] as const;
@@ -17,10 +17,10 @@ export interface NodeOptions {
    */
   backend?: 'auto' | BackendName;
   /**
-   * `wasm`: where the top-k encoder runs. `tensorflow` keeps every tensor in wasm memory and does the one dense product of
-   * a sparse step on libtensorflow. Default `wasm`.
+   * `wasm`: where large matrix products run. `tensorflow` keeps every tensor in wasm memory and does the products on
+   * libtensorflow. Default `wasm`.
    */
-  encoder?: 'wasm' | 'tensorflow';
+  matmul?: 'wasm' | 'tensorflow';
   /** CPU threads of `tensorflow` and `wasm`; default: all cores. */
   threads?: number;
   /** `webgpu`: a command was rejected; results computed since then are wrong. */
@@ -80,12 +80,12 @@ async function start(name: BackendName, options: NodeOptions, named: boolean): P
       const { useWasm } = await import('@msae/wasm');
       const limited = threads === undefined ? {} : { threads };
       const description = await useWasm(limited);
-      if (options.encoder !== 'tensorflow') {
-        encodeWithWasm();
+      if (options.matmul !== 'tensorflow') {
+        multiplyWithWasm();
         return description;
       }
-      await encodeWithTensorflow(limited);
-      return { ...description, device: `${description.device}, encoder on libtensorflow` };
+      await multiplyWithTensorflow(limited);
+      return { ...description, device: `${description.device}, products on libtensorflow` };
     }
     case 'cpu':
       return useCpu();

@@ -1,18 +1,20 @@
 /**
- * The wasm backend with its encoder on libtensorflow: tensors and the sparse kernels stay in wasm memory, and the one dense
- * product of a sparse step, x W_enc, runs where it is fastest on a CPU. No tensor changes its backend.
+ * The wasm backend with its large matrix products on libtensorflow: tensors and all other kernels stay in wasm memory, and
+ * the products run where they are fastest on a CPU. No tensor changes its backend; libtensorflow reads 64-byte aligned
+ * operands in place, and a product's result is copied back once (of a top-k encoder only the lists).
  */
 import { type EncodeActiveAttrs, KERNEL } from '@msae/core';
 import {
-  findBackend,
   getKernel,
   type KernelFunc,
   type NamedTensorInfoMap,
   registerKernel,
   type TensorInfo,
   unregisterKernel,
+  util,
 } from '@tensorflow/tfjs-core';
-import { createTensorflowEncoder, type TensorflowEncoder } from './tensorflowEncoder.ts';
+import { encodeTopK, loadBinding } from './tensorflowEncoder.ts';
+import { type Binding, withOps } from './tensorflowOps.ts';
 
 /** The members of tfjs's BackendWasm used here. */
 interface WasmBackend {
@@ -21,58 +23,112 @@ interface WasmBackend {
   typedArrayFromHeap(tensor: TensorInfo): Float32Array | Int32Array;
 }
 
-let wasmKernel: KernelFunc | undefined;
+type Call = Parameters<KernelFunc>[0];
+
+/** Returns `undefined` to leave a call to the kernel that was there before. */
+type Replacement = (
+  binding: Binding,
+  backend: WasmBackend,
+  call: Call,
+) => TensorInfo | TensorInfo[] | undefined;
+
+/** Smaller products are not worth the way. */
+const MIN_FLOPS = 2 ** 27;
+
+const replaced = new Map<string, KernelFunc>();
 
 /**
- * Replaces the top-k encoder of the (already registered) wasm backend; other activations keep wasm's own.
+ * Lets libtensorflow do the products of the (already registered) wasm backend.
  *
  * @throws when no libtensorflow is usable.
  */
-export async function encodeWithTensorflow(options: { threads?: number } = {}): Promise<void> {
-  if (wasmKernel) return;
-  const original = getKernel(KERNEL.encodeActive, 'wasm')?.kernelFunc;
-  if (!original || !findBackend('wasm'))
-    throw new Error('encoder: the wasm backend of @msae/wasm is not registered.');
-  const encoder = await createTensorflowEncoder(options);
-  wasmKernel = original;
-  unregisterKernel(KERNEL.encodeActive, 'wasm');
-  registerKernel({
-    kernelName: KERNEL.encodeActive,
-    backendName: 'wasm',
-    kernelFunc: (params) => {
-      const attrs = params.attrs as unknown as EncodeActiveAttrs;
-      if (attrs.mode !== 'topk' || attrs.capacity !== attrs.keep) return original(params);
-      return encodeTopK(encoder, params.backend as unknown as WasmBackend, params.inputs, attrs.keep);
-    },
-  });
+export async function multiplyWithTensorflow(options: { threads?: number } = {}): Promise<void> {
+  if (replaced.size > 0) return;
+  const binding = await loadBinding(options);
+  for (const [kernelName, replacement] of Object.entries(replacements)) {
+    const original = getKernel(kernelName, 'wasm')?.kernelFunc;
+    if (!original) throw new Error('matmul: the wasm backend of @msae/wasm is not registered.');
+    replaced.set(kernelName, original);
+    replace(
+      kernelName,
+      (call) => replacement(binding, call.backend as unknown as WasmBackend, call) ?? original(call),
+    );
+  }
 }
 
-/** Gives the wasm backend its own encoder back. */
-export function encodeWithWasm(): void {
-  if (!wasmKernel) return;
-  unregisterKernel(KERNEL.encodeActive, 'wasm');
-  registerKernel({ kernelName: KERNEL.encodeActive, backendName: 'wasm', kernelFunc: wasmKernel });
-  wasmKernel = undefined;
+/** Gives the wasm backend its own products back. */
+export function multiplyWithWasm(): void {
+  for (const [kernelName, original] of replaced) replace(kernelName, original);
+  replaced.clear();
 }
 
-function encodeTopK(
-  encoder: TensorflowEncoder,
+const replacements: Readonly<Record<string, Replacement>> = {
+  [KERNEL.encodeActive]: (binding, backend, { inputs, attrs }) => {
+    const { mode, keep, capacity } = attrs as unknown as EncodeActiveAttrs;
+    return mode === 'topk' && capacity === keep ? encode(binding, backend, inputs, keep) : undefined;
+  },
+  BatchMatMul: (binding, backend, { inputs, attrs }) =>
+    product(binding, backend, inputs.a!, inputs.b!, attrs as unknown as ProductAttrs),
+  _FusedMatMul: (binding, backend, { inputs, attrs }) => {
+    const { activation, ...rest } = attrs as unknown as ProductAttrs & { activation: string };
+    const { a, b, bias, preluActivationWeights } = inputs;
+    if ((activation !== 'linear' && activation !== 'relu') || preluActivationWeights) return undefined;
+    return product(binding, backend, a!, b!, { ...rest, relu: activation === 'relu' }, bias ?? undefined);
+  },
+};
+
+interface ProductAttrs {
+  transposeA: boolean;
+  transposeB: boolean;
+  relu?: boolean;
+}
+
+function product(
+  binding: Binding,
   backend: WasmBackend,
-  inputs: NamedTensorInfoMap,
-  k: number,
-): TensorInfo[] {
-  const view = (tensor: TensorInfo): Float32Array => backend.typedArrayFromHeap(tensor) as Float32Array;
+  a: TensorInfo,
+  b: TensorInfo,
+  { transposeA, transposeB, relu = false }: ProductAttrs,
+  bias?: TensorInfo,
+): TensorInfo | undefined {
+  const batched = [a, b].some(({ shape }) => util.sizeFromShape(shape.slice(0, -2)) !== 1);
+  const [aShape, bShape] = [a.shape.slice(-2), b.shape.slice(-2)] as [[number, number], [number, number]];
+  const [m, k] = transposeA ? [aShape[1], aShape[0]] : aShape;
+  const n = transposeB ? bShape[0] : bShape[1];
+  if (batched || 2 * m * k * n < MIN_FLOPS || (bias && util.sizeFromShape(bias.shape) !== n))
+    return undefined;
+  const floats = (tensor: TensorInfo): Float32Array => backend.typedArrayFromHeap(tensor) as Float32Array;
+  const out = backend.makeOutput(
+    [...(a.shape.length > b.shape.length ? a : b).shape.slice(0, -2), m, n],
+    'float32',
+  );
+  const values = withOps(binding, (ops) => {
+    let result = ops.matmul(
+      ops.floats(aShape, floats(a)),
+      ops.floats(bShape, floats(b)),
+      transposeA,
+      transposeB,
+    );
+    if (bias) result = ops.addBias(result, ops.floats([n], floats(bias)));
+    return ops.readFloats(relu ? ops.relu(result) : result);
+  });
+  floats(out).set(values);
+  return out;
+}
+
+function encode(binding: Binding, backend: WasmBackend, inputs: NamedTensorInfoMap, k: number): TensorInfo[] {
+  const floats = (tensor: TensorInfo): Float32Array => backend.typedArrayFromHeap(tensor) as Float32Array;
   const { x, W_enc, b_enc, b_dec } = inputs as Record<'x' | 'W_enc' | 'b_enc', TensorInfo> & {
     b_dec?: TensorInfo;
   };
   const [rows, dModel] = x.shape as [number, number];
   const nLatents = b_enc.shape[0]!;
-  const lists = encoder.encodeTopK({
-    x: b_dec ? centred(view(x), view(b_dec)) : view(x),
+  const lists = encodeTopK(binding, {
+    x: b_dec ? centred(floats(x), floats(b_dec)) : floats(x),
     rows,
     dModel,
-    W_enc: view(W_enc),
-    b_enc: view(b_enc),
+    W_enc: floats(W_enc),
+    b_enc: floats(b_enc),
     nLatents,
     k,
   });
@@ -93,4 +149,9 @@ function centred(x: Float32Array, mean: Float32Array): Float32Array {
   const d = mean.length;
   for (let i = 0; i < x.length; i++) out[i] = x[i]! - mean[i % d]!;
   return out;
+}
+
+function replace(kernelName: string, kernelFunc: KernelFunc): void {
+  unregisterKernel(kernelName, 'wasm');
+  registerKernel({ kernelName, backendName: 'wasm', kernelFunc });
 }

@@ -92,13 +92,52 @@ describe.skipIf(!build)('tensorflow', () => {
   }
 });
 
-describe.skipIf(!build)('wasm with its encoder on libtensorflow', () => {
+describe.skipIf(!build)('wasm with its products on libtensorflow', () => {
   beforeAll(async () => {
-    const { name, device } = await useNode({ backend: 'wasm', encoder: 'tensorflow', threads: 2 });
+    const { name, device } = await useNode({ backend: 'wasm', matmul: 'tensorflow', threads: 2 });
     expect([name, tf.getBackend()]).toEqual(['wasm', 'wasm']);
-    expect(device).toContain('encoder on libtensorflow');
+    expect(device).toContain('products on libtensorflow');
   });
-  for (const check of sparseConformanceChecks()) it(check.name, check.run);
+  for (const check of [...conformanceChecks(), ...sparseConformanceChecks()]) it(check.name, check.run);
+
+  for (const [transposeA, transposeB] of [
+    [false, false],
+    [true, false],
+    [false, true],
+    [true, true],
+  ] as const) {
+    it(`a large product, ${transposeA ? 'T' : 'N'}${transposeB ? 'T' : 'N'}, with bias and relu`, async () => {
+      const [m, k, n] = [257, 520, 511]; // above the size from which libtensorflow takes it
+      const rng = createRng(8);
+      const noise = (shape: [number, number]) =>
+        tf.tensor2d(
+          Float32Array.from({ length: shape[0] * shape[1] }, () => rng.normal()),
+          shape,
+        );
+      const a = noise(transposeA ? [k, m] : [m, k]);
+      const b = noise(transposeB ? [n, k] : [k, n]);
+      const bias = tf.tensor1d(Float32Array.from({ length: n }, () => rng.normal()));
+      const before = tf.memory().numTensors;
+      const plain = tf.matMul(a, b, transposeA, transposeB);
+      const fused = tf.fused.matMul({ a, b, transposeA, transposeB, bias, activation: 'relu' });
+      const [p, f, A, B, c] = await Promise.all([plain, fused, a, b, bias].map((t) => t.data()));
+      for (const [i, j] of [
+        [0, 0],
+        [m - 1, n - 1],
+        [100, 300],
+        [31, 7],
+      ] as const) {
+        let exact = 0;
+        for (let q = 0; q < k; q++)
+          exact += A![transposeA ? q * m + i : i * k + q]! * B![transposeB ? j * k + q : q * n + j]!;
+        expect(Math.abs(p![i * n + j]! - exact)).toBeLessThan(2e-4);
+        expect(Math.abs(f![i * n + j]! - Math.max(0, exact + c![j]!))).toBeLessThan(2e-4);
+      }
+      tf.dispose([plain, fused]);
+      expect(tf.memory().numTensors).toBe(before);
+      tf.dispose([a, b, bias]);
+    });
+  }
 });
 
 describe.skipIf(!build)('the encoder for other backends', () => {
