@@ -66,7 +66,7 @@ async function run(job: JobOptions, signal: AbortSignal): Promise<void> {
           }),
         onWarning: (message) => say(`\n${variant}: ${message}`),
       }).finally(() => training.stop());
-      if (result.seconds === 0) say(`${variant}, seed ${seed}: already trained, in ${result.folder}`);
+      if (result.found) say(`${variant}, seed ${seed}: already trained, in ${result.folder}`);
       trained.push(result);
     }
   }

@@ -37,12 +37,12 @@ const LINES: readonly Line[] = [
   {
     label: 'training tokens/s',
     digits: 0,
-    of: (m) => (m.trained.seconds > 0 ? m.trained.tokensPerSecond : Number.NaN),
+    of: (m) => m.trained.tokensPerSecond,
   },
   {
     label: 'training seconds',
     digits: 1,
-    of: (m) => (m.trained.seconds > 0 ? m.trained.seconds : Number.NaN),
+    of: (m) => m.trained.seconds || Number.NaN,
   },
 ];
 

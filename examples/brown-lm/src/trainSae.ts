@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { batchTopK, createSae, log, none, relu, type Sae, saeFromWeights, topK } from '@msae/core';
 import { type ActivationStore, readRows, streamRows } from '@msae/data';
+import { writeFileAtomic } from '@msae/data/node';
 import { saveSae } from '@msae/formats';
 import { fixedWidths, fullPrefix, type PrefixScheme, truncatedPareto } from '@msae/sampler';
 import { linearSchedule, type MetricsEvent, Trainer, type TrainerOptions } from '@msae/train';
@@ -23,7 +24,9 @@ export interface TrainedSae {
   readonly seed: number;
   readonly sae: Sae;
   readonly curves: MetricsEvent[];
-  /** Of this run; 0 when it was trained before and read from disk. */
+  /** Whether it was found finished on disk. */
+  readonly found: boolean;
+  /** Of training, runs before an interruption included. */
   readonly seconds: number;
   readonly tokensPerSecond: number;
   readonly folder: string;
@@ -68,8 +71,8 @@ export async function trainSae(options: TrainSaeOptions): Promise<TrainedSae> {
     await source.close();
   }
   signal.throwIfAborted();
-  const seconds = (performance.now() - started) / 1000;
   const trained = trainer.tokens - startTokens;
+  const time = await addTime(join(folder, 'time.json'), trained, (performance.now() - started) / 1000);
   const { config, weights, inferenceThreshold } = await trainer.export();
   trainer.sae.dispose();
   trainer.dispose();
@@ -84,8 +87,9 @@ export async function trainSae(options: TrainSaeOptions): Promise<TrainedSae> {
     seed,
     sae,
     curves: await readCurves(metricsPath),
-    seconds: trained > 0 ? seconds : 0,
-    tokensPerSecond: trained / seconds,
+    found: trained === 0,
+    seconds: time.seconds,
+    tokensPerSecond: time.tokens / time.seconds,
     folder,
   };
 }
@@ -165,4 +169,18 @@ async function initialSae(store: ActivationStore, seed: number, job: JobOptions)
 async function readCurves(path: string): Promise<MetricsEvent[]> {
   const lines = (await readFile(path, 'utf8')).split('\n').filter(Boolean);
   return lines.map((line) => JSON.parse(line) as MetricsEvent).filter((event) => event.type === 'metrics');
+}
+
+/** Adds a run's tokens and seconds to those of the runs before; a run that found nothing to do adds nothing. */
+async function addTime(
+  path: string,
+  tokens: number,
+  seconds: number,
+): Promise<{ tokens: number; seconds: number }> {
+  const text = await readFile(path, 'utf8').catch(() => '{"tokens":0,"seconds":0}');
+  const before = JSON.parse(text) as { tokens: number; seconds: number };
+  if (tokens === 0) return before;
+  const sum = { tokens: before.tokens + tokens, seconds: before.seconds + seconds };
+  await writeFileAtomic(path, `${JSON.stringify(sum)}\n`);
+  return sum;
 }

@@ -8,6 +8,8 @@ export interface ContextOptions {
   readonly nLatents: number;
   /** Contexts kept a latent. Default 10. */
   readonly count?: number;
+  /** Most contexts with the same firing token, so that a latent of many tokens does not show one only. Default 3. */
+  readonly perToken?: number;
   /** Tokens before and after the firing token. Default 10 and 5. */
   readonly before?: number;
   readonly after?: number;
@@ -42,7 +44,7 @@ export interface ContextCollector {
 
 /** Collects the strongest contexts of every latent. Of firings whose windows overlap the stronger is kept. */
 export function contextCollector(options: ContextOptions): ContextCollector {
-  const { nLatents, count = 10, before = 10, after = 5 } = options;
+  const { nLatents, count = 10, perToken = 3, before = 10, after = 5 } = options;
   const kept: Context[][] = Array.from({ length: nLatents }, () => []); // each a list sorted by falling activation
   let row0 = 0;
   return {
@@ -64,10 +66,12 @@ export function contextCollector(options: ContextOptions): ContextCollector {
           const overlaps = (c: Context) =>
             c.row - c.focus < row0 + end && row0 + start < c.row - c.focus + c.tokens.length;
           const rival = list.findIndex(overlaps);
-          if (rival >= 0) {
-            if (list[rival]!.activation >= activation) continue;
-            list.splice(rival, 1);
-          }
+          if (rival >= 0 && list[rival]!.activation >= activation) continue;
+          const alike = list.filter((c, k) => k !== rival && c.tokens[c.focus] === tokens[r]);
+          const weakest = alike.at(-1); // lists are sorted
+          if (alike.length >= perToken && weakest!.activation >= activation) continue;
+          if (rival >= 0) list.splice(rival, 1);
+          if (alike.length >= perToken) list.splice(list.indexOf(weakest!), 1);
           const context: Context = {
             activation,
             row,

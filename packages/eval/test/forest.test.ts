@@ -65,6 +65,19 @@ describe('contextCollector', () => {
     expect(collector.contexts(1).map((c) => c.activation)).toEqual([1]);
   });
 
+  it('shows several tokens, not the strongest one ten times', () => {
+    const collector = contextCollector({ nLatents: 1, count: 3, perToken: 2, before: 0, after: 0 });
+    collector.add({
+      active: activeRows(matrix([9, 7, 8, 1, 6, 2], 1)),
+      tokens: [5, 5, 5, 6, 5, 6],
+    });
+    expect(collector.contexts(0).map((c) => [c.activation, c.tokens[0]])).toEqual([
+      [9, 5],
+      [8, 5],
+      [2, 6],
+    ]);
+  });
+
   it('refuses another number of tokens than rows', () => {
     const collector = contextCollector({ nLatents: 2 });
     expect(() => collector.add({ active: activeRows(matrix([1, 0], 2)), tokens: [1, 2] })).toThrow(

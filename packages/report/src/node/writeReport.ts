@@ -27,7 +27,7 @@ export async function writeReport(
   const page = Buffer.from(renderReport(input), 'utf8');
   const temporary = `${target}.${process.pid}.tmp`;
   try {
-    await mkdir(dirname(target), { recursive: true });
+    await makeDirectory(dirname(target));
     const file = await open(temporary, 'w');
     try {
       await file.writeFile(page);
