@@ -1,9 +1,8 @@
 /** What `msae train` does with a configuration: data, SAE, trainer, sinks, and the trained SAE at the end. */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createSae } from '@msae/core';
 import { streamRows } from '@msae/data';
-import { openRows, writeFileAtomic } from '@msae/data/node';
+import { makeDirectory, openRows, writeFileAtomic } from '@msae/data/node';
 import { saveSae } from '@msae/formats';
 import { releaseNode, useNode } from '@msae/node';
 import { type DoneEvent, type EventSink, type MetricsEvent, Trainer, type TrainerOptions } from '@msae/train';
@@ -46,7 +45,7 @@ export async function runTraining(
       ? await Trainer.resume(trainerOptions)
       : new Trainer(createSae({ ...config.sae, dModel: rows.width }), trainerOptions);
     const sinks = sinksOf(options, trainer.step);
-    await mkdir(options.out, { recursive: true });
+    await makeDirectory(options.out);
     await writeFileAtomic(join(options.out, runFile), `${JSON.stringify(config, null, 2)}\n`);
     if (!options.json) {
       const { nLatents, activation } = trainer.sae.config;

@@ -2,9 +2,10 @@
  * Files and directories that are either there in full or not at all: written to a temporary name beside their own,
  * fsynced, renamed; the directory entry is fsynced too. A killed process leaves at most a `*.partial`.
  */
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ByteSink } from '../safetensorsWrite.ts';
+import { makeDirectory } from './makeDirectory.ts';
 
 const full = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
@@ -83,7 +84,7 @@ export async function replaceDirectory(
   const previous = `${path}.previous`;
   try {
     await recoverDirectory(path);
-    await mkdir(partial, { recursive: true });
+    await makeDirectory(partial);
     await write(partial);
     await syncTree(partial);
     if (await exists(path)) await rename(path, previous);

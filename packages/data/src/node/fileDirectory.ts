@@ -1,8 +1,9 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { WritableDirectory } from '../store/directory.ts';
 import { describeDiskError, writeFileAtomic } from './atomicFile.ts';
 import { openFile } from './fileSource.ts';
+import { makeDirectory } from './makeDirectory.ts';
 
 /** A store's directory on disk; made when it is first written to. */
 export function fileDirectory(path: string): WritableDirectory {
@@ -19,7 +20,7 @@ export function fileDirectory(path: string): WritableDirectory {
       });
     },
     async write(file, chunks) {
-      await mkdir(path, { recursive: true }).catch((error: unknown) => {
+      await makeDirectory(path).catch((error: unknown) => {
         throw describeDiskError(error, path);
       });
       await writeFileAtomic(join(path, file), async (sink) => {

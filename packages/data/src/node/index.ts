@@ -8,5 +8,6 @@ export {
 } from './atomicFile.ts';
 export { fileDirectory } from './fileDirectory.ts';
 export { openFile } from './fileSource.ts';
+export { makeDirectory } from './makeDirectory.ts';
 export { type OpenRowsOptions, openRows } from './openRows.ts';
 export { openSafetensorsFile, writeSafetensorsFile } from './safetensorsFile.ts';

@@ -1,9 +1,9 @@
 /** Models of the Hugging Face hub, downloaded once into a folder of their own. */
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { downloadFile, listFiles } from '@huggingface/hub';
-import { writeFileAtomic } from '@msae/data/node';
+import { makeDirectory, writeFileAtomic } from '@msae/data/node';
 
 export interface HubOptions {
   /** Branch, tag or commit. Default "main". A revision that was downloaded is not asked for again. */
@@ -52,7 +52,7 @@ export async function downloadModel(repo: string, options: HubOptions = {}): Pro
     });
     if (!blob) throw new Error(`${repo}: ${path} is listed, but the hub does not give it`);
     const target = join(folder, inside(path));
-    await mkdir(dirname(target), { recursive: true });
+    await makeDirectory(dirname(target));
     await writeFileAtomic(target, async (sink) => {
       for await (const chunk of blob.stream()) await sink.write(chunk);
     });

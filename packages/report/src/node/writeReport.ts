@@ -1,5 +1,6 @@
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { makeDirectory } from '@msae/data/node';
 import { renderReport } from '../renderReport.ts';
 import type { ReportInput } from '../reportInput.ts';
 

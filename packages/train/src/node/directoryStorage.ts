@@ -1,7 +1,7 @@
 /** Checkpoints as directories on disk: written to a temporary name, fsynced, renamed. */
-import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openFile, replaceDirectory, writeFileAtomic } from '@msae/data/node';
+import { makeDirectory, openFile, replaceDirectory, writeFileAtomic } from '@msae/data/node';
 import type { CheckpointStorage } from '../checkpointStorage.ts';
 
 /**
@@ -22,7 +22,7 @@ export function directoryStorage(directory: string): CheckpointStorage {
   return {
     list: async () => (await names()).filter(complete).sort(),
     async write(name, files) {
-      await mkdir(directory, { recursive: true });
+      await makeDirectory(directory);
       for (const left of (await names()).filter((other) => other.endsWith('.partial'))) {
         await rm(join(directory, left), { recursive: true, force: true });
       }

@@ -1,7 +1,7 @@
 /** Events as JSON lines in a file. */
-import { type FileHandle, mkdir, open, readFile } from 'node:fs/promises';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { writeFileAtomic } from '@msae/data/node';
+import { makeDirectory, writeFileAtomic } from '@msae/data/node';
 import type { EventSink } from '../events.ts';
 import { eventToJson } from '../sinks/jsonl.ts';
 
@@ -13,7 +13,7 @@ import { eventToJson } from '../sinks/jsonl.ts';
 export function jsonlFileSink(options: { path: string; resumeStep?: number }): EventSink {
   let file: Promise<FileHandle> | null = null;
   const start = async (): Promise<FileHandle> => {
-    await mkdir(dirname(options.path), { recursive: true });
+    await makeDirectory(dirname(options.path));
     await writeFileAtomic(options.path, await kept(options.path, options.resumeStep));
     return open(options.path, 'a');
   };

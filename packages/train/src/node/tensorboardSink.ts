@@ -1,7 +1,8 @@
 /** TensorBoard event files on disk. */
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { makeDirectory } from '@msae/data/node';
 import type { EventSink, MetricsEvent } from '../events.ts';
 import { encodeScalarsEvent, encodeVersionEvent, tfRecord } from '../sinks/tensorboard.ts';
 
@@ -13,7 +14,7 @@ export function tensorboardSink(options: { directory: string; prefixes?: boolean
   let file: Promise<FileHandle> | null = null;
   let path = '';
   const start = async (): Promise<FileHandle> => {
-    await mkdir(options.directory, { recursive: true });
+    await makeDirectory(options.directory);
     const now = Date.now() / 1000;
     path = join(
       options.directory,
