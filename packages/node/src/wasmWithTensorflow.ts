@@ -98,10 +98,6 @@ function product(
   if (batched || 2 * m * k * n < MIN_FLOPS || (bias && util.sizeFromShape(bias.shape) !== n))
     return undefined;
   const floats = (tensor: TensorInfo): Float32Array => backend.typedArrayFromHeap(tensor) as Float32Array;
-  const out = backend.makeOutput(
-    [...(a.shape.length > b.shape.length ? a : b).shape.slice(0, -2), m, n],
-    'float32',
-  );
   const values = withOps(binding, (ops) => {
     let result = ops.matmul(
       ops.floats(aShape, floats(a)),
@@ -112,6 +108,10 @@ function product(
     if (bias) result = ops.addBias(result, ops.floats([n], floats(bias)));
     return ops.readFloats(relu ? ops.relu(result) : result);
   });
+  const out = backend.makeOutput(
+    [...(a.shape.length > b.shape.length ? a : b).shape.slice(0, -2), m, n],
+    'float32',
+  );
   floats(out).set(values);
   return out;
 }
