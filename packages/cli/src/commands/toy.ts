@@ -1,6 +1,7 @@
 /** `msae toy`: the write-up's experiment on a tree of 20 features, trained and measured against the truth. */
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { writeFileAtomic } from '@msae/data/node';
 import { BACKENDS, releaseNode, useNode } from '@msae/node';
 import { TOY_PRESETS, type ToyPreset } from '@msae/train';
 import { type CommandDef, defineCommand } from 'citty';
@@ -86,9 +87,14 @@ async function run(given: Given): Promise<void> {
   say(toyHeading());
   const results: ToyResult[] = [];
   const pages: PageRun[] = [];
+  const abort = new AbortController();
+  const interrupt = (): void => abort.abort();
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   for (const preset of presets) {
     for (const seed of seeds) {
-      const trained = await trainToy({ preset, seed, steps });
+      if (abort.signal.aborted) break;
+      const trained = await trainToy({ preset, seed, steps, signal: abort.signal });
+      if (trained === null) break;
       const { scores, pictures } = evaluateToy(trained.exported, trained.source);
       const { seconds, stepsPerSecond } = trained;
       const result = { preset, seed, steps, seconds, stepsPerSecond, scores, exact: isExact(scores) };
@@ -97,15 +103,17 @@ async function run(given: Given): Promise<void> {
       if (out === undefined) continue;
       const png = toyPng(pictures);
       pages.push({ result, png });
-      await replaceFile(join(out, `${preset}-${seed}.png`), png);
-      await replaceFile(join(out, `${preset}-${seed}.svg`), toySvg(pictures, `${preset}, seed ${seed}`));
+      await writeFileAtomic(join(out, `${preset}-${seed}.png`), png);
+      await writeFileAtomic(join(out, `${preset}-${seed}.svg`), toySvg(pictures, `${preset}, seed ${seed}`));
     }
   }
+  process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+  if (abort.signal.aborted) process.exitCode = 130;
   const summaries = summarizeToy(results);
   const json = JSON.stringify({ backend: backend.name, steps, summaries, results }, null, 1);
   if (out !== undefined) {
-    await replaceFile(join(out, 'index.html'), toyPage(pages, backend.name));
-    await replaceFile(join(out, 'results.json'), `${json}\n`);
+    await writeFileAtomic(join(out, 'index.html'), toyPage(pages, backend.name));
+    await writeFileAtomic(join(out, 'results.json'), `${json}\n`);
   }
   if (given.json) process.stdout.write(`${json}\n`);
   for (const summary of summaries) say(toySummaryLine(summary));
@@ -126,10 +134,4 @@ function seedsOf(text: string): readonly number[] {
     throw new UsageError(`--seeds: expected a..b with a at most b and at most 10,000 seeds, got '${text}'`);
   }
   return Array.from({ length: last - first + 1 }, (_, i) => first + i);
-}
-
-async function replaceFile(path: string, data: string | Uint8Array): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
-  await writeFile(temporary, data, { flush: true });
-  await rename(temporary, path);
 }

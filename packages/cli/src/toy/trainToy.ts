@@ -18,8 +18,8 @@ export interface ToyRun {
   readonly stepsPerSecond: number;
 }
 
-/** Trains an SAE of as many latents as there are features. The current tfjs backend does the work. */
-export async function trainToy({ preset, seed, steps, signal }: ToyRunOptions): Promise<ToyRun> {
+/** Trains an SAE of as many latents as there are features, on the current tfjs backend. Null when it was aborted. */
+export async function trainToy({ preset, seed, steps, signal }: ToyRunOptions): Promise<ToyRun | null> {
   const source = toyTree({ seed });
   const nLatents = source.nFeatures;
   const sae = createSae({ dModel: source.width, nLatents, penalty: l1(), init: 'reference', seed });
@@ -32,7 +32,7 @@ export async function trainToy({ preset, seed, steps, signal }: ToyRunOptions): 
     for await (const event of trainer.run(source, signal ? { signal } : {})) {
       if (event.type === 'done') seconds = event.seconds;
     }
-    signal?.throwIfAborted();
+    if (signal?.aborted) return null;
     return { exported: await trainer.export(), source, seconds, stepsPerSecond: steps / seconds };
   } finally {
     trainer.dispose();

@@ -1,0 +1,152 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { inflateSync } from 'node:zlib';
+import { toyTree } from '@msae/data';
+import type { ExportedSae } from '@msae/train';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { evaluateToy } from '../src/toy/evaluateToy.ts';
+import { toyPng, toySvg } from '../src/toy/heatMaps.ts';
+import { encodePng } from '../src/toy/png.ts';
+import { isExact, summarizeToy, type ToyResult } from '../src/toy/toyTable.ts';
+import { msae } from './msae.ts';
+
+/** An SAE of the true features in reverse order: x · feature / ‖feature‖² recovers an activation, since features are orthogonal. */
+function perfectSae(source: ReturnType<typeof toyTree>): ExportedSae {
+  const [d, n] = [source.width, source.nFeatures];
+  const W_enc = new Float32Array(d * n);
+  const W_dec = new Float32Array(n * d);
+  for (let i = 0; i < n; i++) {
+    const feature = source.features.subarray((n - 1 - i) * d, (n - i) * d);
+    const squares = feature.reduce((sum, value) => sum + value * value, 0);
+    for (let k = 0; k < d; k++) {
+      W_dec[i * d + k] = feature[k]!;
+      W_enc[k * n + i] = feature[k]! / squares;
+    }
+  }
+  const config = { dModel: d, nLatents: n } as ExportedSae['config'];
+  const weights = { W_enc, W_dec, b_enc: new Float32Array(n).fill(-1e-3), b_dec: new Float32Array(d) };
+  return { config, weights, inferenceThreshold: null, foldedInputScale: 1, step: 0, tokens: 0 };
+}
+
+describe('the measures of the toy', () => {
+  it('are perfect for the true features', () => {
+    const source = toyTree({ seed: 3 });
+    const { scores, pictures } = evaluateToy(perfectSae(source), source, 4000);
+    expect(scores.cosine.min).toBeGreaterThan(0.99999);
+    expect(scores.f1).toEqual({ mean: 1, min: 1 });
+    expect(scores.fvu).toBeLessThan(1e-5);
+    expect(scores.l0).toBeCloseTo(scores.trueL0, 10);
+    expect(Math.abs(scores.trueL0 - 1.12)).toBeLessThan(0.06); // 3 · .15 · 1.6 + 8 · .05
+    expect(scores.absorption).toBe(0);
+    expect(scores.childParent.maxAbsolute).toBeLessThan(1e-5);
+    expect(isExact(scores)).toBe(true);
+    for (let i = 0; i < 20; i++) expect(pictures.decoder[i * 20 + i]).toBeCloseTo(1, 5);
+    expect([...pictures.latents]).toEqual([...pictures.truth].map((v) => expect.closeTo(v, 2)));
+  });
+
+  it('see absorption: children that say their parent too, and a parent silent with them', () => {
+    const source = toyTree({ seed: 4 });
+    const sae = perfectSae(source);
+    const { W_dec, W_enc, b_enc } = sae.weights;
+    const at = (feature: number): number => 19 - feature;
+    for (const parent of [0, 4, 8]) {
+      for (let child = parent + 1; child <= parent + 3; child++) {
+        for (let k = 0; k < 20; k++) {
+          W_dec[at(child) * 20 + k]! += W_dec[at(parent) * 20 + k]!;
+          W_enc[k * 20 + at(parent)]! -= 2 * W_enc[k * 20 + at(child)]!;
+        }
+      }
+    }
+    expect(b_enc[0]).toBeLessThan(0);
+    const { scores } = evaluateToy(sae, source, 4000);
+    expect(scores.absorption).toBe(1);
+    expect(scores.cosine.parents).toBeGreaterThan(0.9999);
+    expect(scores.cosine.children).toBeCloseTo(Math.SQRT1_2, 1);
+    expect(scores.childParent.mean).toBeCloseTo(Math.SQRT1_2, 1);
+    expect(isExact(scores)).toBe(false);
+  });
+
+  it('are averaged by preset, the least kept as the least', () => {
+    const source = toyTree({ seed: 3 });
+    const { scores } = evaluateToy(perfectSae(source), source, 1000);
+    const worse = { ...scores, cosine: { ...scores.cosine, mean: 0.9, min: 0.2 } };
+    const run = (seed: number, of: typeof scores): ToyResult => ({
+      preset: 'best',
+      seed,
+      steps: 1,
+      seconds: 1,
+      stepsPerSecond: seed + 1,
+      scores: of,
+      exact: isExact(of),
+    });
+    const [summary] = summarizeToy([run(0, scores), run(1, worse)]);
+    expect(summary).toMatchObject({ seeds: 2, exact: 1, good: 1, stepsPerSecond: 1.5 });
+    expect(summary?.scores.cosine.mean).toBeCloseTo(0.95, 4);
+    expect(summary?.scores.cosine.min).toBe(0.2);
+  });
+});
+
+describe('pictures', () => {
+  it('a PNG holds the pixels', () => {
+    const pixels = Uint8Array.from({ length: 3 * 2 * 3 }, (_, i) => i * 7);
+    const png = Buffer.from(encodePng(pixels, 3, 2));
+    expect(png.subarray(0, 8).toString('latin1')).toBe('\x89PNG\r\n\x1a\n');
+    expect([png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual([3, 2]);
+    const at = png.indexOf('IDAT');
+    const rows = inflateSync(png.subarray(at + 4, at + 4 + png.readUInt32BE(at - 4)));
+    expect([...rows.subarray(1, 10), ...rows.subarray(11)]).toEqual([...pixels]);
+  });
+
+  it('SVG and PNG of a run have the same size', () => {
+    const source = toyTree({ seed: 3 });
+    const { pictures } = evaluateToy(perfectSae(source), source, 1000);
+    const svg = toySvg(pictures, 'a < b');
+    expect(svg).toContain('<title>a &lt; b</title>');
+    const png = Buffer.from(toyPng(pictures));
+    expect(svg).toContain(`width="${png.readUInt32BE(16)}" height="${png.readUInt32BE(20)}"`);
+  });
+});
+
+describe('msae toy', () => {
+  let out = '';
+  beforeEach(() => {
+    out = mkdtempSync(join(tmpdir(), 'msae-toy-'));
+  });
+  afterEach(() => rmSync(out, { recursive: true, force: true }));
+
+  it('trains, measures and draws; the recovering recipe does better than vanilla', async () => {
+    const { code, out: text } = await msae([
+      ...['toy', '--preset', 'vanilla,best', '--seeds', '1..1', '--steps', '1500', '--out', out, '--json'],
+    ]);
+    expect(code).toBe(0);
+    const { summaries, results } = JSON.parse(text) as {
+      summaries: { preset: string; scores: { cosine: { mean: number }; absorption: number } }[];
+      results: ToyResult[];
+    };
+    expect(results.map((r) => [r.preset, r.seed, r.steps])).toEqual([
+      ['vanilla', 1, 1500],
+      ['best', 1, 1500],
+    ]);
+    expect(summaries[0]?.scores.absorption).toBeGreaterThan(0.3);
+    expect(summaries[1]?.scores.cosine.mean).toBeGreaterThan(0.99);
+    expect(readdirSync(out).sort()).toEqual(
+      ['best-1.png', 'best-1.svg', 'index.html', 'results.json', 'vanilla-1.png', 'vanilla-1.svg'].sort(),
+    );
+    expect(JSON.parse(readFileSync(join(out, 'results.json'), 'utf8'))).toEqual(JSON.parse(text));
+    const page = readFileSync(join(out, 'index.html'), 'utf8');
+    expect(page.match(/data:image\/png;base64,/g)).toHaveLength(2);
+    expect(page).not.toMatch(/src="(?!data:)|href=/);
+  });
+
+  it.each([
+    [['--preset', 'besst'], '--preset: expected one of vanilla, reference'],
+    [['--seeds', '5..1'], '--seeds: expected a..b'],
+    [['--seeds', 'x'], '--seeds: expected a whole number of at least 0'],
+    [['--steps', '0'], '--steps: expected a whole number of at least 1'],
+  ])('%j is an error', async (args, message) => {
+    const { code, err } = await msae(['toy', ...args]);
+    expect(code).toBe(2);
+    expect(err).toContain(message);
+  });
+});
