@@ -57,7 +57,7 @@ export async function placeWheel(
     await extractWheel(
       nvidia,
       deps,
-      (entry) => (/^nvidia\/[^/]+\/lib\//.test(entry) ? entry : undefined),
+      (entry) => (/^nvidia\/[^/]+\/lib\/.+\.so[.\d]*$/.test(entry) ? entry : undefined),
       signal,
     );
   }
