@@ -8,7 +8,7 @@ import { loadSae } from '@msae/formats';
 import { useNode } from '@msae/node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseTrainConfig } from '../src/commands/trainConfig.ts';
-import { flagSettings, mergeSettings, type TrainFlags } from '../src/commands/trainFlags.ts';
+import { flagOfSetting, flagSettings, mergeSettings, type TrainFlags } from '../src/commands/trainFlags.ts';
 
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 let root = '';
@@ -132,10 +132,24 @@ describe('the configuration', () => {
     [{ ...base, training: { learningRate: -1 } }, 'run.json: training.learningRate: expected >0, got -1'],
     [{ ...base, training: { schedule: { kind: 'zig' } } }, 'training.schedule.kind: expected'],
     [{ ...base, training: { phases: [{ from: 2 }] } }, 'training.phases.0.from: expected <=1, got 2'],
-    [{ sae: { nLatents: 8 } }, 'run.json: data: expected "data"'],
+    [{ sae: { nLatents: 8 } }, 'run.json: data: is missing'],
+    [{ ...base, sae: { nLatents: 2.5 } }, 'run.json: sae.nLatents: expected a whole number, got 2.5'],
+    [
+      { ...base, backend: 'gpu' },
+      'run.json: backend: expected one of auto, cuda, tensorflow, webgpu, wasm, cpu, got "gpu"',
+    ],
+    [{ ...base, training: { learningrate: 1 } }, 'there is no such setting (did you mean learningRate?)'],
     ['text', 'run.json: (top level): expected Object, got "text"'],
   ])('%j is refused in words', (json, message) => {
     expect(() => parseTrainConfig(json, 'run.json')).toThrow(message);
+  });
+
+  it('names the flag where the mistake is in a flag', () => {
+    const flags = { out: 'o', latents: '2.5', activation: 'gelu' } as unknown as TrainFlags;
+    const settings = { data: { path: 'x' }, ...flagSettings(flags) };
+    expect(() => parseTrainConfig(settings, 'flags', flagOfSetting(flags))).toThrow(
+      '--latents: expected a whole number, got 2.5\n--activation: expected one of relu, topk, batchtopk, jumprelu, got "gelu"',
+    );
   });
 
   it('is overridden by flags; another kind replaces the whole', () => {

@@ -5,7 +5,7 @@ import { type CommandDef, defineCommand } from 'citty';
 import { readJson } from '../configFile.ts';
 import { UsageError } from '../usageError.ts';
 import { parseTrainConfig, type TrainConfig } from './trainConfig.ts';
-import { flagSettings, mergeSettings, type TrainFlags, trainArgs } from './trainFlags.ts';
+import { flagOfSetting, flagSettings, mergeSettings, type TrainFlags, trainArgs } from './trainFlags.ts';
 import { runFile, runTraining } from './trainRun.ts';
 
 const command = defineCommand({
@@ -47,5 +47,5 @@ async function settle(flags: TrainFlags): Promise<TrainConfig> {
     throw new UsageError('the data is missing: name it first, msae train DATA --out DIR');
   if (merged.sae?.nLatents === undefined)
     throw new UsageError('--latents: say how many latents the SAE shall have');
-  return parseTrainConfig(merged, file ?? 'flags');
+  return parseTrainConfig(merged, file ?? 'flags', flagOfSetting(flags));
 }

@@ -244,17 +244,31 @@ const configSchema: v.GenericSchema<unknown, TrainConfig> = object({
   threads: maybe(whole(1)),
 }) as unknown as v.GenericSchema<unknown, TrainConfig>;
 
-/** Checks a configuration. @throws UsageError with one line for each mistake: where, what was given, what was expected. */
-export function parseTrainConfig(json: unknown, file: string): TrainConfig {
+/**
+ * Checks a configuration. `flags` names the flag that gave a setting, by the setting's path.
+ * @throws UsageError with one line for each mistake: where, what was expected, what was given.
+ */
+export function parseTrainConfig(
+  json: unknown,
+  file: string,
+  flags: Readonly<Record<string, string>> = {},
+): TrainConfig {
   const result = v.safeParse(configSchema, json);
   if (result.success) return result.output;
   const lines = result.issues.map((issue) => {
-    const where = v.getDotPath(issue) ?? '(top level)';
-    if (issue.type === 'strict_object' && issue.expected === 'never') return `${where}: ${issue.message}`;
-    const expected = issue.requirement === undefined ? issue.expected : `${issue.expected ?? issue.message}`;
-    return `${where}: expected ${expected ?? issue.message}, got ${issue.received}`;
+    const path = v.getDotPath(issue) ?? '(top level)';
+    const flag = flags[path];
+    return `${flag === undefined ? `${file}: ${path}` : `--${flag}`}: ${mistake(issue)}`;
   });
-  throw new UsageError(lines.map((line) => `${file}: ${line}`).join('\n'));
+  throw new UsageError(lines.join('\n'));
+}
+
+function mistake({ type, expected, received, message }: v.BaseIssue<unknown>): string {
+  if (type === 'strict_object' && expected === 'never') return message;
+  if (type === 'strict_object' && received === 'undefined') return 'is missing';
+  const names = expected?.replaceAll(/[()"]/g, '').split(' | ') ?? [];
+  const wanted = names.length > 1 ? `one of ${names.join(', ')}` : names[0];
+  return `expected ${type === 'integer' ? 'a whole number' : (wanted ?? message)}, got ${received}`;
 }
 
 /** The prefix scheme that a configuration names. */

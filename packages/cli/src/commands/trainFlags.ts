@@ -57,6 +57,30 @@ export interface TrainFlags {
   readonly json?: boolean;
 }
 
+/** Which setting a flag gives; `--prefixes` checks itself. */
+const settings: Readonly<Partial<Record<keyof TrainFlags, string>>> = {
+  latents: 'sae.nLatents',
+  activation: 'sae.activation.kind',
+  k: 'sae.activation.k',
+  penalty: 'sae.penalty.kind',
+  'target-l0': 'training.sparsityController.targetL0',
+  steps: 'training.totalSteps',
+  batch: 'training.batchSize',
+  lr: 'training.learningRate',
+  seed: 'sae.seed',
+  epochs: 'data.epochs',
+  'checkpoint-every': 'checkpoints.everySteps',
+  'report-every': 'training.reportEvery',
+  backend: 'backend',
+  threads: 'threads',
+};
+
+/** The flags that were given, by the path of their setting. */
+export function flagOfSetting(flags: TrainFlags): Record<string, string> {
+  const given = Object.entries(settings).filter(([flag]) => flags[flag as keyof TrainFlags] !== undefined);
+  return Object.fromEntries(given.map(([flag, path]) => [path, flag]));
+}
+
 type Json = Record<string, unknown>;
 
 /** Flags as nested settings. @throws Error for a flag that is not a number where one is needed. */
@@ -86,7 +110,7 @@ export function flagSettings(flags: TrainFlags): Json {
       batchSize: number('batch'),
       learningRate: number('lr'),
       prefixes: prefixSettings(flags.prefixes),
-      sparsityController: targetL0 && { kind: 'pi', targetL0 },
+      sparsityController: targetL0 === undefined ? undefined : { kind: 'pi', targetL0 },
       reportEvery: number('report-every'),
       seed,
     },
