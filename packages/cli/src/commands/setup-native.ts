@@ -46,13 +46,13 @@ const command = defineCommand({
         signal: abort.signal,
         onStep: (step) => void (args.json || process.stderr.write(`· ${step}\n`)),
       });
+      if (result.checks.some((check) => !check.ok)) process.exitCode = 1;
       if (args.json) return void process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
       const lines = result.checks.map(({ ok, name, detail }) => `${ok ? 'ok  ' : 'FAIL'} ${name}: ${detail}`);
       if (result.status === 'planned') lines.push(...result.steps.map((step) => `would ${step}`));
       else lines.push(`${result.status}: TensorFlow ${result.manifest?.tensorflow} in ${result.folder}`);
       if (args.dir && result.status !== 'planned') lines.push(`use it with MSAE_NATIVE_DIR=${args.dir}`);
       process.stdout.write(`${lines.join('\n')}\n`);
-      if (result.checks.some((check) => !check.ok)) process.exitCode = 1;
     } finally {
       process.off('SIGINT', interrupt);
     }
