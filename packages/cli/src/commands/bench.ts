@@ -18,7 +18,7 @@ const step = defineCommand({
     backend: { type: 'string', description: `auto, ${BACKENDS.join(', ')}`, default: 'wasm' },
     encoder: {
       type: 'string',
-      description: "wasm backend: the encoder's product on wasm or tensorflow",
+      description: "wasm backend: its large products on wasm or tensorflow",
       default: 'wasm',
     },
     threads: { type: 'string', description: 'CPU threads' },
@@ -42,7 +42,7 @@ const step = defineCommand({
     const encoder = oneOf('encoder', args.encoder, ['wasm', 'tensorflow'] as const);
     const backend = await useNode({
       backend: name as 'auto' | BackendName,
-      encoder,
+      matmul: encoder,
       ...(threads && { threads }),
     });
     const onWasm = backend.name === 'wasm';
