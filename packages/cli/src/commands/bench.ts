@@ -18,7 +18,7 @@ const step = defineCommand({
     backend: { type: 'string', description: `auto, ${BACKENDS.join(', ')}`, default: 'wasm' },
     encoder: {
       type: 'string',
-      description: "wasm backend: its large products on wasm or tensorflow",
+      description: 'wasm backend: its large products on wasm or tensorflow',
       default: 'wasm',
     },
     threads: { type: 'string', description: 'CPU threads' },
