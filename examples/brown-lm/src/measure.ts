@@ -1,6 +1,13 @@
 /** Everything measured about a trained SAE, all of it on documents that neither it nor the language model has seen. */
 import { streamRows } from '@msae/data';
-import { decodeActive, evaluateSae, logitEffects, type SaeEvaluation, saeLatents } from '@msae/eval';
+import {
+  decodeActive,
+  type EvaluationOptions,
+  evaluateSae,
+  logitEffects,
+  type SaeEvaluation,
+  saeLatents,
+} from '@msae/eval';
 import { evaluateSplice, unembedding } from '@msae/harvest';
 import type { ReportRun } from '@msae/report';
 import { type Activations, TAP } from './activations.ts';
@@ -45,12 +52,14 @@ export async function measure(
     ),
   });
   const measured: Measured[] = [];
+  const denseProbes: EvaluationOptions['denseProbes'] = new Map();
   for (const [at, run] of trained.entries()) {
     options.signal.throwIfAborted();
     options.onProgress(`${run.variant}, seed ${run.seed}: latents, probes, absorption`);
     const evaluation = await evaluateSae(run.sae, streamRows(store).batches({ batchSize: 2048 }), {
       prefixes: PREFIXES,
       labelSets: labelSets(documents),
+      denseProbes,
       totalRows: store.length,
       // Only a Matryoshka SAE's latents come in an order.
       forest: { order: run.variant === 'matryoshka' ? 'index' : 'density' },

@@ -4,7 +4,7 @@ import type { ActiveRows } from './activeRows.ts';
 import { contextCollector } from './contexts.ts';
 import { cooccurrenceAccumulator } from './cooccurrence.ts';
 import { checkPrefixes, decodeActive } from './decodeActive.ts';
-import { denseProbes } from './denseProbes.ts';
+import { type DenseProbe, denseProbes } from './denseProbes.ts';
 import type { LabelProbes, SaeEvaluation } from './evaluation.ts';
 import type { EvaluationBatch, LabelSet } from './evaluationBatch.ts';
 import { type ForestOptions, latentForest } from './forest.ts';
@@ -26,6 +26,11 @@ export interface EvaluationOptions {
   readonly forest?: ForestOptions;
   /** Tokens kept for probes (spread evenly where `totalRows` is known). 0: no probes. Default 20,000. */
   readonly probeTokens?: number;
+  /**
+   * Probes on x by the name of their label set: found here they are used, else fitted and put here. Hand the same map to the
+   * evaluations of several SAEs on one stream, and each probe is fitted once.
+   */
+  readonly denseProbes?: Map<string, ReadonlyMap<number, DenseProbe>>;
   /** Rows that will come, where known. */
   readonly totalRows?: number;
   /** Called after every batch with the rows so far. */

@@ -32,22 +32,33 @@ export function logitEffects(options: {
     { length: vocabulary * width },
     (_, at) => unembedding.data[at]! - centre[at % width]!,
   );
-  return Array.from({ length: decoder.rows }, (_, latent) => {
-    const row = Float64Array.from({ length: width }, (_, k) => decoder.data[latent * width + k]!);
-    const effects = new Float64Array(vocabulary);
-    for (let t = 0, from = 0; t < vocabulary; t++, from += width) {
-      // Two sums at a time: one would wait for its own last addition.
-      let even = 0;
-      let odd = 0;
-      let k = 0;
-      for (; k + 1 < width; k += 2) {
-        even += row[k]! * tokens[from + k]!;
-        odd += row[k + 1]! * tokens[from + k + 1]!;
-      }
-      effects[t] = even + odd + (k < width ? row[k]! * tokens[from + k]! : 0);
+  const all: LogitEffects[] = [];
+  for (let first = 0; first < decoder.rows; first += BLOCK) {
+    const count = Math.min(BLOCK, decoder.rows - first);
+    const rows = Float64Array.from({ length: count * width }, (_, at) => decoder.data[first * width + at]!);
+    const effects = Array.from({ length: count }, () => new Float64Array(vocabulary));
+    for (let t = 0; t < vocabulary; t++) {
+      for (let r = 0; r < count; r++) effects[r]![t] = dot(rows, r * width, tokens, t * width, width);
     }
-    return { promoted: strongest(effects, top, 1), suppressed: strongest(effects, top, -1) };
-  });
+    for (const own of effects)
+      all.push({ promoted: strongest(own, top, 1), suppressed: strongest(own, top, -1) });
+  }
+  return all;
+}
+
+/** Latents that a token's row is read for at a time: the unembedding does not fit the fast caches, they do. */
+const BLOCK = 16;
+
+/** Two sums at a time: one would wait for its own last addition. */
+function dot(a: Float64Array, fromA: number, b: Float64Array, fromB: number, width: number): number {
+  let even = 0;
+  let odd = 0;
+  let k = 0;
+  for (; k + 1 < width; k += 2) {
+    even += a[fromA + k]! * b[fromB + k]!;
+    odd += a[fromA + k + 1]! * b[fromB + k + 1]!;
+  }
+  return even + odd + (k < width ? a[fromA + k]! * b[fromB + k]! : 0);
 }
 
 /** The `top` entries greatest in the direction of `sign`, in order. */
