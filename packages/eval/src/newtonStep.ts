@@ -14,17 +14,30 @@ export function choleskyStep(
   const h = new Float64Array(size * size); // lower triangle
   for (let i = 0; i < d; i++) h[i * size + i] = 1;
   h[size * size - 1] = 1e-12;
-  for (let s = 0; s < n; s++) {
-    const from = s * d;
-    const weight = curvature[s]!;
-    if (weight === 0) continue;
+  // Four samples at a time: each entry of H is loaded and stored once for four products.
+  for (let s = 0; s < n; s += 4) {
+    const rows = Math.min(4, n - s);
+    const [p, q, r, t] = [
+      s * d,
+      (s + Math.min(1, rows - 1)) * d,
+      (s + Math.min(2, rows - 1)) * d,
+      (s + rows - 1) * d,
+    ];
+    const cp = curvature[s]!;
+    const cq = rows > 1 ? curvature[s + 1]! : 0;
+    const cr = rows > 2 ? curvature[s + 2]! : 0;
+    const ct = rows > 3 ? curvature[s + 3]! : 0;
     for (let i = 0; i < d; i++) {
-      const scaled = weight * data[from + i]!;
-      if (scaled === 0) continue;
-      for (let j = 0, at = i * size; j <= i; j++) h[at + j]! += scaled * data[from + j]!;
-      h[d * size + i]! += scaled;
+      const a = cp * data[p + i]!;
+      const b = cq * data[q + i]!;
+      const c = cr * data[r + i]!;
+      const e = ct * data[t + i]!;
+      for (let j = 0, at = i * size; j <= i; j++) {
+        h[at + j]! += a * data[p + j]! + b * data[q + j]! + c * data[r + j]! + e * data[t + j]!;
+      }
+      h[d * size + i]! += a + b + c + e;
     }
-    h[d * size + d]! += weight;
+    h[d * size + d]! += cp + cq + cr + ct;
   }
   // H = L Lᵀ in place, then L y = −gradient and Lᵀ step = y.
   for (let j = 0; j < size; j++) {

@@ -28,6 +28,23 @@ describe('fitLogistic', () => {
     closeTo(model.intercept, fixture.logistic.intercept);
   });
 
+  it.each([397, 398, 399, 400])('the gradient vanishes at the optimum of %d samples', (n) => {
+    const x = matrix(fixture.classX.slice(0, n * d), d);
+    const y = fixture.labels.slice(0, n).map((label) => (label === 2 ? 1 : 0));
+    const { weights, intercept } = fitLogistic(x, y, { c: 2 });
+    const gradient = [...weights, 0];
+    for (let s = 0; s < n; s++) {
+      const row = fixture.classX.slice(s * d, (s + 1) * d);
+      const z = row.reduce((sum, value, k) => sum + value * weights[k]!, intercept);
+      const residual = 2 * (1 / (1 + Math.exp(-z)) - y[s]!);
+      row.forEach((value, k) => {
+        gradient[k]! += residual * value;
+      });
+      gradient[d]! += residual;
+    }
+    for (const g of gradient) expect(Math.abs(g)).toBeLessThan(1e-5);
+  });
+
   it('converges on separable data (the penalty keeps it finite) and refuses a single class', () => {
     const x = matrix([-2, -1, 1, 2], 1);
     const { weights, intercept } = fitLogistic(x, [0, 0, 1, 1], { c: 1000 });
@@ -127,4 +144,21 @@ describe('labelAbsorption', () => {
     expect(result.unprobed).toBe(2);
     expect(result.full).toBeNaN();
   });
+});
+
+it('fitLogistic with more features than are factorised (conjugate gradients) finds the same optimum', () => {
+  const [n, wide] = [60, 401];
+  const noise = (at: number) => Math.sin(78.233 * at + 12.9898) * 0.5;
+  const x = Float64Array.from({ length: n * wide }, (_, at) => noise(at));
+  const y = Array.from({ length: n }, (_, s) => (x[s * wide]! + x[s * wide + 1]! > 0 ? 1 : 0));
+  const { weights, intercept } = fitLogistic(matrix(x, wide), y);
+  const gradient = Float64Array.from([...weights, 0]);
+  for (let s = 0; s < n; s++) {
+    let z = intercept;
+    for (let k = 0; k < wide; k++) z += x[s * wide + k]! * weights[k]!;
+    const residual = 1 / (1 + Math.exp(-z)) - y[s]!;
+    for (let k = 0; k < wide; k++) gradient[k]! += residual * x[s * wide + k]!;
+    gradient[wide]! += residual;
+  }
+  for (const g of gradient) expect(Math.abs(g)).toBeLessThan(1e-5);
 });
