@@ -1,7 +1,8 @@
 /** The Matryoshka loss as a differentiable tfjs function, for those who bring their own loop, losses or optimiser. */
 import * as tf from '@tensorflow/tfjs-core';
-import { type LossOptions, matryoshkaStep } from './loss.ts';
+import { matryoshkaStep } from './loss.ts';
 import type { ParamName, Sae } from './sae.ts';
+import type { LossOptions } from './step.ts';
 
 /**
  * The loss as a scalar that `tf.variableGrads` and every tfjs optimiser understand. Forward and all gradients are computed

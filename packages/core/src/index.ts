@@ -32,14 +32,7 @@ export type { BackendDescription } from './backend.ts';
 export { checkFinite, maxTensorBytes } from './checks.ts';
 export { matryoshkaLoss } from './customGrad.ts';
 export { decode, decodePrefixes, type EncodeOptions, encode } from './encode.ts';
-export {
-  type LossOptions,
-  lossParts,
-  type MatryoshkaStep,
-  matryoshkaStep,
-  type SaeGradients,
-  type StepOptions,
-} from './loss.ts';
+export { lossParts, matryoshkaStep } from './loss.ts';
 export { disposeStep, parseMetrics, readMetrics, type StepMetrics } from './metrics.ts';
 export { checkPenalty, l1, log, none, type Penalty, sqrtPenalty, tanhPenalty } from './penalty.ts';
 export {
@@ -54,3 +47,4 @@ export {
   saeFromWeights,
 } from './sae.ts';
 export * from './sparse/index.ts';
+export type { LossOptions, MatryoshkaStep, SaeGradients, StepOptions } from './step.ts';

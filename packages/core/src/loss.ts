@@ -12,54 +12,19 @@
  * where T_i = Σ_{p>i} w_p. A second weight vector v may replace w in the gradients of W_dec and b_dec (not in the penalty):
  * where v < w, a prefix trains the encoder only. No tape, no registered gradients: plain tfjs-core ops on every backend.
  */
-import { checkPrefixes, type Prefixes } from '@msae/sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import { activate, type Code, checkInput, encoderInput } from './encode.ts';
 import { column, matMulNT, matMulTN, rowSums, rows, sumOfSquares } from './linalg.ts';
-import { type Penalty, penaltySlope, penaltyValue } from './penalty.ts';
-import type { ParamName, Sae } from './sae.ts';
-
-/** What the loss is, besides the SAE. */
-export interface LossOptions {
-  /** Prefix lengths p_j and weights w_j. */
-  prefixes: Prefixes;
-  /** v_j, one for each prefix: its weight in the gradients of W_dec and b_dec. Default: the same as w. */
-  decoderPrefixWeights?: ArrayLike<number>;
-  /** λ; default 0. */
-  penaltyCoefficient?: number;
-  /** jumprelu: a penalty on L0 itself, which trains the thresholds: coefficient · L0, or coefficient · (L0/target − 1)². */
-  l0Penalty?: { readonly coefficient: number; readonly target?: number };
-}
-
-/** Options of {@link matryoshkaStep}. */
-export interface StepOptions extends LossOptions {
-  /** Also return x − x̂ of the full prefix. Default false. */
-  keepResidual?: boolean;
-  /** Also return each latent's mean a²·‖d‖². Default false. */
-  keepContributions?: boolean;
-}
-
-/** Gradients by parameter name, each of its parameter's shape. */
-export type SaeGradients = { [name in Exclude<ParamName, 'threshold'>]: tf.Tensor } & {
-  threshold?: tf.Tensor;
-};
-
-/** What a step returns; all tensors are the caller's to dispose (`disposeStep`). */
-export interface MatryoshkaStep {
-  /** [3 + 2P]: see {@link readMetrics}. */
-  metrics: tf.Tensor1D;
-  /** The prefix lengths that `metrics` reports on. */
-  reported: ArrayLike<number>;
-  grads: SaeGradients;
-  /** [N]: in how many rows each latent is active. */
-  firings: tf.Tensor1D;
-  /** [B, d]: x − x̂, if asked for. */
-  residual?: tf.Tensor2D;
-  /** [N]: mean over rows of f²·‖d‖², if asked for. */
-  contributions?: tf.Tensor1D;
-  /** [1]: batchtopk's smallest kept activation, from the sparse path. */
-  smallestKept?: tf.Tensor1D;
-}
+import { penaltyGradients, penaltySums } from './penaltyGradients.ts';
+import type { Sae } from './sae.ts';
+import {
+  checkLoss,
+  type LossOptions,
+  type MatryoshkaStep,
+  type SaeGradients,
+  type StepOptions,
+} from './step.ts';
+import { l0Loss, thresholdGradient } from './thresholdGradient.ts';
 
 /**
  * The loss and all of its gradients in one pass, without a tape.
@@ -251,101 +216,4 @@ function heldResiduals(lengths: ArrayLike<number>, room: number): Set<number> {
     inner.sort((a, b) => lengths[b + 1]! - lengths[b]! - (lengths[a + 1]! - lengths[a]!)).splice(room);
   }
   return new Set(inner);
-}
-
-/** Σ over rows of s(|f_i|·‖d_i‖) for every latent, [N]. */
-function penaltySums(penalty: Penalty, f: tf.Tensor2D, norms: tf.Tensor2D): tf.Tensor1D {
-  if (penalty.kind === 'none') return tf.zeros([f.shape[0]]);
-  if (penalty.kind === 'l1') return tf.mul(rowSums(tf.abs(f)), tf.reshape(norms, [-1]));
-  return rowSums(penaltyValue(penalty, tf.mul(tf.abs(f), norms)));
-}
-
-/** λ T_i ∂s/∂f [N, B] (or [N, 1]) and λ T_i ∂s/∂d [N, d], both over B rows; undefined without a penalty. */
-function penaltyGradients(
-  sae: Sae,
-  { code, norms }: Pass,
-  { prefixes, penaltyCoefficient = 0 }: LossOptions,
-): { f: tf.Tensor; W_dec: tf.Tensor } | undefined {
-  const { penalty, nLatents: N, activation } = sae.config;
-  if (penalty.kind === 'none' || penaltyCoefficient === 0) return undefined;
-  return tf.tidy(() => {
-    const weight = tf.tensor2d(tailWeights(prefixes, N, penaltyCoefficient / code.f.shape[1]), [N, 1]); // λ T_i / B
-    const size = tf.abs(code.f);
-    const slope = penalty.kind === 'l1' ? undefined : penaltySlope(penalty, tf.mul(size, norms)); // s′, [N, B]
-    const toSize = tf.mul(weight, norms);
-    const f = slope ? tf.mul(slope, toSize) : toSize;
-    const toNorm = tf.mul(weight, column(rowSums(slope ? tf.mul(slope, size) : size)));
-    return {
-      f: activation.kind === 'identity' ? tf.mul(f, tf.sign(code.f)) : f,
-      W_dec: tf.mul(sae.params.W_dec, tf.divNoNan(toNorm, norms)),
-    };
-  });
-}
-
-/** T_i = Σ_{p>i} w_p, times a factor, for every latent i. */
-function tailWeights({ lengths, weights }: Prefixes, N: number, factor: number): Float32Array {
-  const tail = new Float32Array(N);
-  let sum = 0;
-  for (let j = lengths.length - 1; j >= 0; j--) {
-    sum += weights[j]!;
-    tail.fill(factor * sum, j > 0 ? lengths[j - 1]! : 0, lengths[j]!);
-  }
-  return tail;
-}
-
-/** The straight-through gradient of θ: −(θ ∂L/∂f + ∂L/∂L0 / B) / h where |pre − θ| < h/2. */
-function thresholdGradient(
-  sae: Sae,
-  { code, l0 }: Pass,
-  toCode: tf.Tensor2D,
-  options: LossOptions,
-): tf.Tensor1D {
-  const activation = sae.config.activation as { bandwidth: number };
-  const theta = column(sae.params.threshold!);
-  return tf.tidy(() => {
-    const near = tf.step(tf.sub(activation.bandwidth / 2, tf.abs(tf.sub(code.pre!, theta)))); // [N, B]
-    const fromCode = tf.mul(rowSums(tf.mul(toCode, near)), sae.params.threshold!);
-    const fromL0 = tf.mul(rowSums(near), tf.div(l0Slope(options, l0), code.f.shape[1]));
-    return tf.div(tf.add(fromCode, fromL0), -activation.bandwidth);
-  });
-}
-
-function l0Loss({ l0Penalty }: LossOptions, l0: tf.Scalar): tf.Tensor {
-  if (!l0Penalty) return tf.scalar(0);
-  const { coefficient, target } = l0Penalty;
-  return tf.mul(target === undefined ? l0 : tf.square(tf.sub(tf.div(l0, target), 1)), coefficient);
-}
-
-function l0Slope({ l0Penalty }: LossOptions, l0: tf.Scalar): tf.Tensor {
-  if (!l0Penalty) return tf.scalar(0);
-  const { coefficient, target } = l0Penalty;
-  if (target === undefined) return tf.scalar(coefficient);
-  return tf.mul(tf.sub(tf.div(l0, target), 1), (2 * coefficient) / target);
-}
-
-/** @throws RangeError unless prefixes, both weight vectors, λ and the L0 penalty make sense for this SAE. */
-export function checkLoss(
-  sae: Sae,
-  { prefixes, decoderPrefixWeights, penaltyCoefficient, l0Penalty }: LossOptions,
-): void {
-  const { nLatents: N, activation } = sae.config;
-  checkPrefixes(prefixes, N);
-  if (decoderPrefixWeights) checkPrefixes({ lengths: prefixes.lengths, weights: decoderPrefixWeights }, N);
-  if (penaltyCoefficient !== undefined && !Number.isFinite(penaltyCoefficient)) {
-    throw new RangeError(`loss: penaltyCoefficient must be a finite number, got ${penaltyCoefficient}`);
-  }
-  if (!l0Penalty) return;
-  if (activation.kind !== 'jumprelu') {
-    throw new RangeError(
-      `loss: l0Penalty trains jumprelu thresholds, but this SAE's activation is ${activation.kind}`,
-    );
-  }
-  if (
-    !Number.isFinite(l0Penalty.coefficient) ||
-    (l0Penalty.target !== undefined && !(l0Penalty.target > 0 && l0Penalty.target <= N))
-  ) {
-    throw new RangeError(
-      `loss: l0Penalty needs a finite coefficient and a target above 0 and at most N = ${N}, got ${JSON.stringify(l0Penalty)}`,
-    );
-  }
 }

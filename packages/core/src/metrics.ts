@@ -1,8 +1,8 @@
 /** Reading a step's metrics: the one readback, and the place where a loss that is not finite gets its explanation. */
 import * as tf from '@tensorflow/tfjs-core';
 import { checkFinite } from './checks.ts';
-import type { MatryoshkaStep } from './loss.ts';
 import type { Sae } from './sae.ts';
+import type { MatryoshkaStep } from './step.ts';
 
 /** A step's metrics as numbers. */
 export interface StepMetrics {

@@ -4,8 +4,8 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { checkTensor } from '../checks.ts';
-import { checkLoss, type MatryoshkaStep, type SaeGradients, type StepOptions } from '../loss.ts';
 import type { Sae } from '../sae.ts';
+import { checkLoss, type MatryoshkaStep, type SaeGradients, type StepOptions } from '../step.ts';
 import { KERNEL, type LatentGradsAttrs, type PrefixLossAttrs } from './contract.ts';
 import { encodeBatch } from './encodeActive.ts';
 import { cumulativeWeights, reportedPrefixes } from './prefixWeights.ts';

@@ -6,10 +6,11 @@ import { createRng, fixedWidths } from '@msae/sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import { type Activation, batchTopK, jumpRelu, relu, topK } from '../activation.ts';
 import { decode, decodePrefixes, encode } from '../encode.ts';
-import { type LossOptions, matryoshkaStep } from '../loss.ts';
+import { matryoshkaStep } from '../loss.ts';
 import { disposeStep } from '../metrics.ts';
 import { l1, log, none, type Penalty } from '../penalty.ts';
 import { createSae, type Sae } from '../sae.ts';
+import type { LossOptions } from '../step.ts';
 import { toBeAllClose } from './allClose.ts';
 import { goldenTolerance, type StepFunction } from './golden.ts';
 

@@ -5,10 +5,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Activation } from '../activation.ts';
 import { encode } from '../encode.ts';
-import { type LossOptions, type MatryoshkaStep, matryoshkaStep } from '../loss.ts';
+import { matryoshkaStep } from '../loss.ts';
 import { disposeStep, readMetrics } from '../metrics.ts';
 import type { Penalty } from '../penalty.ts';
 import { type Sae, saeFromWeights } from '../sae.ts';
+import type { LossOptions, MatryoshkaStep } from '../step.ts';
 import { flatten, worstError } from './allClose.ts';
 
 /** One case of a golden file, as written by its generator. */

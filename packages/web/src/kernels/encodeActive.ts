@@ -1,7 +1,9 @@
 /** The kernel MsaeEncodeActive on WebGPU: a tile of latents at a time, so that [B, N] need not fit one binding. */
 import type { EncodeActiveAttrs } from '@msae/core';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
-import { batchCutoff, keepAbove, keepLargest, keepOfBatch, preActivations } from './encodePrograms.ts';
+import { batchCutoff, keepOfBatch } from './batchTopKPrograms.ts';
+import { keepAbove, keepLargest } from './keepPrograms.ts';
+import { preActivations } from './preActivations.ts';
 import { bufferOf, type GpuBackend, grid, newTensor, record } from './program.ts';
 
 /** A tile of pre-activations takes at most this many bytes. */

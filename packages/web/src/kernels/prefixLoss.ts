@@ -2,15 +2,9 @@
 import type { PrefixLossAttrs } from '@msae/core';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import { latentLists } from './latentLists.ts';
-import {
-  columnSums,
-  decodeRows,
-  decoderGradient,
-  decoderNorms,
-  reportPass,
-  rowPass,
-} from './prefixPrograms.ts';
+import { decoderGradient, decoderNorms, rowPass } from './prefixPrograms.ts';
 import { bufferOf, type GpuBackend, grid, newTensor, record } from './program.ts';
+import { columnSums, decodeRows, reportPass } from './reportPrograms.ts';
 
 /** f S′ of a chunk of rows takes at most this many bytes, whatever the batch. */
 const CHUNK_BYTES = 1 << 26;
