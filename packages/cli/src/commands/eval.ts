@@ -107,6 +107,12 @@ async function run(given: Record<string, string | boolean | undefined>): Promise
     text('model') === undefined
       ? undefined
       : await openModelFile(text('model')!, { ...(threads && { threads }) });
+  const made = (rows as { index?: { metadata?: Record<string, string> } }).index?.metadata ?? {};
+  if (opened && made.modelSha256 !== undefined && made.modelSha256 !== opened.model.fingerprint) {
+    throw new Error(
+      `--model: ${opened.path} is not the model that ${text('data')} was harvested from (its SHA-256 differs); give that one`,
+    );
+  }
   await useNode({ backend, ...(threads && { threads }) });
   const loaded = await loadSae(text('sae')!);
   const sae = plainSae(loaded, text('sae')!, rows.width);
@@ -122,7 +128,7 @@ async function run(given: Record<string, string | boolean | undefined>): Promise
     ...(progress && { onProgress: progress }),
   });
   if (progress) process.stderr.write('\n');
-  const tap = text('tap') ?? (rows as { index?: { metadata?: Record<string, string> } }).index?.metadata?.tap;
+  const tap = text('tap') ?? made.tap;
   const recovered =
     opened && (text('text') || given.brown)
       ? await measureRecovered({
