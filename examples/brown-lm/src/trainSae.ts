@@ -109,11 +109,10 @@ function trainerSettings(variant: Variant, seed: number, job: JobOptions): Train
     auxiliaryLoss: { k: 64, coefficient: 1 },
     ...(steered && {
       sparsityController: {
-        kind: 'reference',
+        kind: 'pi',
         targetL0: ACTIVE,
-        start: 0.02,
-        rate: 0.003,
-        warmupSteps: job.steps / 5,
+        start: 0.1,
+        warmupSteps: Math.floor(job.steps / 20),
       },
     }),
     reportEvery: 25,
