@@ -21,7 +21,7 @@ export interface JobOptions {
 
 export const HELP = `npm start -- [options]
 
-  --steps N          training steps of 512 tokens for each SAE (default 2000)
+  --steps N          training steps of 512 tokens for each SAE (default 4000)
   --tokens N         training tokens to harvest (default 600000; Brown has about 1.4 million)
   --held-out N       held-out tokens to measure on (default: all, about 167 thousand)
   --seeds N          train and compare this many pairs of SAEs (default 1)
@@ -98,7 +98,7 @@ export function parseOptions(argv: readonly string[]): JobOptions | 'help' {
     return found;
   };
   return {
-    steps: whole('steps', 2000),
+    steps: whole('steps', 4000),
     tokens: whole('tokens', 600_000),
     heldOut: values['held-out'] === undefined ? Number.MAX_SAFE_INTEGER : whole('held-out', 1),
     seeds: whole('seeds', 1),

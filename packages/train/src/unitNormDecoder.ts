@@ -12,7 +12,11 @@ export function projectDecoderGradient(grad: tf.Tensor2D, W_dec: tf.Tensor2D): t
 
 /** Scales every row of W_dec to norm 1, in place; a row of zeros stays. */
 export function normalizeDecoder(W_dec: tf.Variable): void {
-  const unit = tf.tidy(() => tf.divNoNan(W_dec, tf.sqrt(tf.sum(tf.square(W_dec), 1, true))));
+  const unit = tf.tidy(() => {
+    const norms = tf.sqrt(tf.sum(tf.square(W_dec), 1, true)); // [N, 1]
+    // Divided here, not across [N, d]: wasm compares a broadcast column element by element, a hundred times slower.
+    return tf.mul(W_dec, tf.divNoNan(tf.onesLike(norms), norms));
+  });
   W_dec.assign(unit);
   unit.dispose();
 }
