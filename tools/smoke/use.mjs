@@ -1,7 +1,12 @@
 /** Run inside an empty project that has the packed packages: imports each one and trains a few steps on wasm. */
 import assert from 'node:assert/strict';
-import { createSae, disposeStep, log, matryoshkaStep, readMetrics } from '@msae/core';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { createSae, disposeStep, log, matryoshkaStep, readMetrics, topK } from '@msae/core';
+import { toyTree } from '@msae/data';
+import { loadSae, saveSae } from '@msae/formats';
 import { createRng, truncatedPareto } from '@msae/sampler';
+import { Trainer } from '@msae/train';
 import { useWasm } from '@msae/wasm';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -32,4 +37,36 @@ assert.ok(losses.at(-1) < losses[0], `the loss went from ${losses[0]} to ${losse
 console.log(
   `smoke: ${backend.name} on ${backend.threads} threads, loss ${losses[0].toFixed(2)} → ${losses.at(-1).toFixed(2)}`,
 );
+// A trainer on the toy, its SAE written and read again, and the command line over it.
+const toy = toyTree({ seed: 0 });
+const small = createSae({ dModel: toy.width, nLatents: 20, activation: topK(2), seed: 0 });
+const prefixes = truncatedPareto({ count: 4 });
+const trainer = new Trainer(small, {
+  totalSteps: 100,
+  batchSize: 100,
+  prefixes,
+  learningRate: 1e-2,
+  reportEvery: 10,
+});
+const fvu = [];
+for await (const event of trainer.run(toy)) if (event.type === 'metrics') fvu.push(event.fvu);
+assert.ok(fvu.at(-1) < fvu[0] / 2, `the toy's FVU went from ${fvu[0]} to ${fvu.at(-1)}`);
+
+await saveSae(small, 'sae', { format: 'msae' });
+const loaded = await loadSae('sae');
+const [before, after] = await Promise.all([small.params.W_dec.data(), loaded.sae.params.W_dec.data()]);
+assert.deepEqual(after, before, 'W_dec changed by saving and loading');
+
+msae('convert', 'sae', 'saelens', '--to', 'saelens');
+const seen = JSON.parse(msae('inspect', 'saelens', '--json'));
+assert.deepEqual([seen.format, seen.dModel, seen.nLatents], ['saelens', toy.width, 20]);
 process.exit(0);
+
+/** Runs the command line; what it wrote to stdout. */
+function msae(...args) {
+  const { status, stdout, stderr } = spawnSync(join('node_modules', '.bin', 'msae'), args, {
+    encoding: 'utf8',
+  });
+  assert.equal(status, 0, `msae ${args.join(' ')}: ${stderr}`);
+  return stdout;
+}

@@ -231,6 +231,6 @@ export function* endWarnings(
     );
   }
   const { totalSteps } = session.options;
-  const message = `the source ended after ${session.step} of ${totalSteps} steps; schedules were laid out for all of them. Lower totalSteps, or set repeat`;
+  const message = `the source ended after ${session.step} of ${totalSteps} steps; schedules were laid out for all of them. Lower the steps, or give more passes over the data (repeat; epochs on the command line)`;
   yield warning(session, 'source-ended', message);
 }

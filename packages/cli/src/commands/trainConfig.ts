@@ -37,7 +37,8 @@ export interface TrainConfig {
     readonly path: string;
     readonly key?: string;
     readonly shuffle: number | false;
-    readonly epochs: number;
+    /** Passes over the data; absent: as many as totalSteps needs, or one. */
+    readonly epochs?: number;
     readonly bufferMiB: number;
   };
   readonly sae: Required<Omit<SaeOptions, 'dModel'>>;
@@ -227,7 +228,7 @@ const configSchema: v.GenericSchema<unknown, TrainConfig> = object({
     path: v.pipe(v.string(), v.nonEmpty('expected a path')),
     key: maybe(v.string()),
     shuffle: maybe(v.union([off, v.pipe(v.number(), v.integer())]), 0),
-    epochs: maybe(whole(1), 1),
+    epochs: maybe(whole(1)),
     bufferMiB: maybe(positive, 256),
   }),
   sae: object({

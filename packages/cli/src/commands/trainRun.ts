@@ -29,7 +29,7 @@ export async function runTraining(
   const rows = await openRows(data.path, data.key === undefined ? {} : { key: data.key });
   const source = streamRows(rows, {
     shuffle: data.shuffle,
-    epochs: data.epochs,
+    epochs: epochsOf(config, rows.length),
     bufferBytes: data.bufferMiB * 2 ** 20,
   });
   const abort = new AbortController();
@@ -76,9 +76,16 @@ export async function runTraining(
   }
 }
 
+/** Passes over the data: as said, else as many as the steps need. */
+function epochsOf({ data, training }: TrainConfig, rows: number): number {
+  if (data.epochs !== undefined) return data.epochs;
+  const { totalSteps = 1, batchSize } = training;
+  return Math.max(1, Math.ceil((totalSteps * batchSize) / Math.max(1, rows)));
+}
+
 function trainerOptionsOf(config: TrainConfig, out: string, rows: number): TrainerOptions {
-  const { training, data } = config;
-  const steps = Math.floor((rows * data.epochs) / training.batchSize);
+  const { training } = config;
+  const steps = Math.floor((rows * epochsOf(config, rows)) / training.batchSize);
   const totalSteps = training.totalSteps ?? steps;
   if (totalSteps < 1) {
     throw new Error(
