@@ -114,6 +114,33 @@ describe('msae train', () => {
     expect(stderr.trim()).toBe(`msae train: ${join(root, 'none.npy')}: there is no such file or directory`);
     expect(existsSync(join(root, 'out'))).toBe(false);
   });
+
+  it('goes over the data again until --steps are done; --epochs ends it before, with a warning', async () => {
+    const data = join(root, 'few.npy');
+    const rows = 64;
+    writeFileSync(data, encodeNpy(toyTree({ seed: 0 }).sample(rows).x, [rows, 20]));
+    const run = (out: string, more: string[]) =>
+      train([
+        data,
+        '--latents',
+        '16',
+        '--k',
+        '2',
+        '--batch',
+        '32',
+        '--steps',
+        '7',
+        '--backend',
+        'cpu',
+        '--out',
+        join(root, out),
+        ...more,
+      ]);
+    const [whole, one] = await Promise.all([run('whole', []), run('one', ['--epochs', '1'])]);
+    expect(whole.stderr).toContain('7 steps, 224 rows');
+    expect(whole.stderr).not.toContain('warning');
+    expect(one.stderr).toContain('the source ended after 2 of 7 steps');
+  });
 });
 
 describe('the configuration', () => {
