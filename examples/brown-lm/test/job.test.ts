@@ -9,7 +9,7 @@ import { parseOptions, UsageError } from '../src/options.ts';
 describe('options of the main job', () => {
   it('have defaults and are checked', () => {
     expect(parseOptions([])).toMatchObject({
-      steps: 2000,
+      steps: 4000,
       activation: 'batchtopk',
       prefixes: 'fixed',
       backend: 'wasm',

@@ -73,7 +73,13 @@ async function run(): Promise<void> {
   };
   const mine = link;
   try {
-    await mine.api.start(settings, callback(onStarted), callback(onUpdate));
+    // What a closed link has sent before may still arrive.
+    const ifCurrent =
+      <T>(draw: (message: T) => void) =>
+      (message: T): void => {
+        if (link === mine) draw(message);
+      };
+    await mine.api.start(settings, callback(ifCurrent(onStarted)), callback(ifCurrent(onUpdate)));
     if (link === mine) show({ running: false, done: true });
   } catch (error) {
     if (link !== mine) return;

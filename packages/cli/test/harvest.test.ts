@@ -58,7 +58,7 @@ describe('msae harvest', () => {
   it('interrupted, leaves a store that the same command completes', async () => {
     const out = join(folder, 'brown');
     const args = ['--model', model, '--brown', '--layer', '1', '--dtype', 'f32', '--out', out, '--json'];
-    const rows = ['--max-tokens', '70000', '--threads', '1'];
+    const rows = ['--max-tokens', '200000', '--threads', '1'];
     const first = await msae([...args, ...rows], out);
     expect(first.code, first.err).toBe(130);
     const partial = JSON.parse(first.out) as { rows: number; complete: boolean };
@@ -68,10 +68,10 @@ describe('msae harvest', () => {
     await interrupted.close();
     const second = await msae([...args, ...rows]);
     expect(second.code, second.err).toBe(0);
-    expect(JSON.parse(second.out)).toMatchObject({ rows: 70000, resumedAt: partial.rows, complete: true });
+    expect(JSON.parse(second.out)).toMatchObject({ rows: 200000, resumedAt: partial.rows, complete: true });
     const store = await openStore(fileDirectory(out));
     await store.verify();
-    expect([store.length, store.width, store.index.complete]).toEqual([70000, 128, true]);
+    expect([store.length, store.width, store.index.complete]).toEqual([200000, 128, true]);
     await store.close();
   });
 
