@@ -8,38 +8,12 @@
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { matryoshkaStep, sparseStep } from '@msae/core';
-import {
-  type GoldenCase,
-  type GoldenResult,
-  goldenTolerance,
-  parseGolden,
-  runGoldenCase,
-} from '@msae/core/testing';
+import { type GoldenCase, goldenTolerance, parseGolden } from '@msae/core/testing';
 import { releaseNode, useNode } from '@msae/node';
 import { runInBrowser } from './goldenBrowser.ts';
+import { type GoldenJob, runOnCurrentBackend } from './goldenCases.ts';
 
 const backends = ['cpu', 'wasm', 'webgpu', 'tensorflow'] as const;
-type Backend = (typeof backends)[number];
-
-/** What is run where. */
-export interface GoldenJob {
-  backend: Backend;
-  path: 'dense' | 'sparse';
-  cases: GoldenCase[];
-}
-
-/** Runs every case in this process; the sparse path leaves identity out, which has no inactive latents. */
-export async function runCases({ backend, path, cases }: GoldenJob): Promise<GoldenResult[]> {
-  await useNode({ backend });
-  const results: GoldenResult[] = [];
-  for (const golden of cases) {
-    if (path === 'sparse' && golden.activation === 'identity') continue;
-    const step = path === 'sparse' ? sparseStep : matryoshkaStep;
-    results.push(await runGoldenCase(golden, (sae, x, options) => step(sae, x, { ...options })));
-  }
-  return results;
-}
 
 function usage(message: string): never {
   console.error(
@@ -75,7 +49,8 @@ async function main(): Promise<void> {
   let [failed, count] = [0, 0];
   for (const file of files) {
     const job: GoldenJob = { backend, path: values.path, cases: read(file) };
-    const results = values.browser ? await runInBrowser(job) : await runCases(job);
+    if (!values.browser) await useNode({ backend });
+    const results = await (values.browser ? runInBrowser(job) : runOnCurrentBackend(job));
     for (const { name, errors, worst, leaked } of results) {
       const ok = worst <= tolerance && leaked === 0;
       count++;

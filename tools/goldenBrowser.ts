@@ -4,7 +4,7 @@ import type { GoldenResult } from '@msae/core/testing';
 import { chromium } from 'playwright';
 import { createServer } from 'vite';
 import { chromiumArgs } from '../vitest.browser.config.ts';
-import type { GoldenJob } from './golden.ts';
+import type { GoldenJob } from './goldenCases.ts';
 
 const page = `<!doctype html><script type="module">
 import { runCases } from '/tools/goldenPage.ts';

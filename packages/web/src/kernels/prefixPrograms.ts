@@ -3,6 +3,18 @@ import type { PenaltyKind } from '@msae/core';
 import { auxLayout, penaltyCode, treeSum } from './prefixCode.ts';
 import type { Program } from './program.ts';
 
+/** The sizes of a chunk of rows, and the penalty's λ and ε. */
+const chunkUniforms: Program['uniforms'] = [
+  ['rows', 'u32'],
+  ['n', 'u32'],
+  ['d', 'u32'],
+  ['capacity', 'u32'],
+  ['row0', 'u32'],
+  ['chunk', 'u32'],
+  ['penalty', 'f32'],
+  ['epsilon', 'f32'],
+];
+
 /** ‖d_i‖ of every latent into aux. */
 export const decoderNorms: Program = {
   key: 'msae-decoder-norms',
@@ -42,16 +54,7 @@ export function rowPass(d: number, kind: PenaltyKind): Program {
       ['dValues', 'write', 'f32'],
       ['scratch', 'write', 'f32'],
     ],
-    uniforms: [
-      ['rows', 'u32'],
-      ['n', 'u32'],
-      ['d', 'u32'],
-      ['capacity', 'u32'],
-      ['row0', 'u32'],
-      ['chunk', 'u32'],
-      ['penalty', 'f32'],
-      ['epsilon', 'f32'],
-    ],
+    uniforms: chunkUniforms,
     code: `${auxLayout}${penaltyCode(kind)}${treeSum(64, 'vec2<f32>')}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
@@ -136,16 +139,7 @@ export function decoderGradient(kind: PenaltyKind): Program {
       ['aux', 'read', 'f32'],
       ['dW', 'write', 'f32'],
     ],
-    uniforms: [
-      ['rows', 'u32'],
-      ['n', 'u32'],
-      ['d', 'u32'],
-      ['capacity', 'u32'],
-      ['row0', 'u32'],
-      ['chunk', 'u32'],
-      ['penalty', 'f32'],
-      ['epsilon', 'f32'],
-    ],
+    uniforms: chunkUniforms,
     code: `${auxLayout}${penaltyCode(kind)}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
