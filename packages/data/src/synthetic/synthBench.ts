@@ -3,9 +3,10 @@
  * size a CPU trains on: more features than dimensions, Zipf firing rates, trees of features whose siblings exclude one
  * another, low-rank correlations between coins (a Gaussian copula), magnitudes of rectified normals.
  */
-import { createRng, type Rng, type RngState } from '@msae/sampler';
+import type { Rng } from '@msae/sampler';
 import { streamRng } from '../seed.ts';
-import { checkBatchSize, type SourcePosition } from '../source.ts';
+import { checkBatchSize } from '../source.ts';
+import { endlessSource } from './endlessSource.ts';
 import { childrenOf, coinRates, growForest, zipfRates } from './forest.ts';
 import { normalQuantile } from './normalQuantile.ts';
 import { type LabelledSamples, type LabelledSource, multiplySparse } from './toyTree.ts';
@@ -106,28 +107,21 @@ export function synthBench(options: SynthBenchOptions = {}): SynthBench {
   };
 
   return {
-    width: dModel,
     nFeatures,
     features,
     parentOf,
     rates,
     sample,
-    async *batches({ batchSize, signal }) {
-      checkBatchSize(batchSize);
-      for (;;) {
-        signal?.throwIfAborted();
-        yield { data: sample(batchSize).x, rows: batchSize, width: dModel };
-      }
-    },
-    position: () => ({ kind: 'synth-bench', rng: rng.state() }),
-    seek(position: SourcePosition) {
-      if (position.kind !== 'synth-bench') {
-        throw new Error(
-          `synth bench: the position is of kind ${String(position.kind)}, expected synth-bench`,
-        );
-      }
-      rng = createRng(position.rng as unknown as RngState);
-    },
+    ...endlessSource({
+      kind: 'synth-bench',
+      name: 'synth bench',
+      width: dModel,
+      next: (rows) => sample(rows).x,
+      rng: () => rng,
+      setRng: (next) => {
+        rng = next;
+      },
+    }),
   };
 }
 

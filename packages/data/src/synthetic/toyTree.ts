@@ -3,10 +3,11 @@
  * features are orthonormal directions scaled by 1 + 0.05 · normal. No noise. The stream of rows depends on the seed
  * alone, not on how it is cut into batches.
  */
-import { createRng, type Rng, type RngState } from '@msae/sampler';
+import type { Rng } from '@msae/sampler';
 import { streamRng } from '../seed.ts';
-import { type ActivationSource, checkBatchSize, type SourcePosition } from '../source.ts';
+import { type ActivationSource, checkBatchSize } from '../source.ts';
 import { defaultTree } from './defaultTree.ts';
+import { endlessSource } from './endlessSource.ts';
 import { type FeatureTree, parseTree, type TreeNode } from './featureTree.ts';
 import { randomOrthonormal } from './orthonormal.ts';
 
@@ -74,26 +75,21 @@ export function toyTree(options: ToyTreeOptions = {}): ToyTree {
   };
 
   return {
-    width: dModel,
     nFeatures,
     features,
     parentOf: tree.parentOf,
     tree,
     sample,
-    async *batches({ batchSize, signal }) {
-      checkBatchSize(batchSize);
-      for (;;) {
-        signal?.throwIfAborted();
-        yield { data: sample(batchSize).x, rows: batchSize, width: dModel };
-      }
-    },
-    position: () => ({ kind: 'toy-tree', rng: rng.state() }),
-    seek(position: SourcePosition) {
-      if (position.kind !== 'toy-tree') {
-        throw new Error(`toy tree: the position is of kind ${String(position.kind)}, expected toy-tree`);
-      }
-      rng = createRng(position.rng as unknown as RngState);
-    },
+    ...endlessSource({
+      kind: 'toy-tree',
+      name: 'toy tree',
+      width: dModel,
+      next: (rows) => sample(rows).x,
+      rng: () => rng,
+      setRng: (next) => {
+        rng = next;
+      },
+    }),
   };
 }
 
