@@ -1,7 +1,7 @@
 import { defineConfig } from 'tsdown';
 
 export default defineConfig({
-  entry: ['src/index.ts', 'src/testing/index.ts'],
+  entry: ['src/index.ts', 'src/backend.ts', 'src/testing/index.ts'],
   format: 'esm',
   target: 'es2022',
   platform: 'neutral',

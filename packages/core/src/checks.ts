@@ -1,10 +1,11 @@
 /** One clear error for each kind of bad input: wrong shape, wrong dtype, not finite, too large for the device. */
+import { msaeError } from '@msae/schema';
 import * as tf from '@tensorflow/tfjs-core';
 
 /**
  * Checks that a tensor is float32 and has the shape expected; `null` in a shape stands for any size of at least 1.
  *
- * @throws TypeError for another dtype, RangeError for another shape.
+ * @throws MsaeError `shape`
  */
 export function checkTensor(
   name: string,
@@ -13,32 +14,33 @@ export function checkTensor(
   says: string,
 ): void {
   if (!(tensor instanceof tf.Tensor)) {
-    throw new TypeError(
+    throw msaeError(
+      'shape',
       `${name}: expected a tensor of shape ${says}, got ${tensor === null ? 'null' : typeof tensor}`,
     );
   }
-  if (tensor.isDisposed) throw new TypeError(`${name}: the tensor is already disposed`);
+  if (tensor.isDisposed) throw msaeError('shape', `${name}: the tensor is already disposed`);
   const fits =
     tensor.shape.length === shape.length &&
     shape.every((size, axis) => (size === null ? tensor.shape[axis]! >= 1 : tensor.shape[axis] === size));
-  if (!fits) throw new RangeError(`${name}: expected shape ${says}, got [${tensor.shape.join(', ')}]`);
+  if (!fits) throw msaeError('shape', `${name}: expected shape ${says}, got [${tensor.shape.join(', ')}]`);
   if (tensor.dtype !== 'float32') {
-    throw new TypeError(`${name}: expected float32, got ${tensor.dtype}; cast it first`);
+    throw msaeError('shape', `${name}: expected float32, got ${tensor.dtype}; cast it first`);
   }
 }
 
 /**
  * Checks an array of weights or activations: its length, and that every value is finite.
  *
- * @throws RangeError that names the first offending value and its index.
+ * @throws MsaeError that names the first offending value and its index.
  */
 export function checkFiniteArray(name: string, values: ArrayLike<number>, length: number): void {
   if (values.length !== length) {
-    throw new RangeError(`${name}: expected ${length} values, got ${values.length}`);
+    throw msaeError('shape', `${name}: expected ${length} values, got ${values.length}`);
   }
   for (let i = 0; i < values.length; i++) {
     if (!Number.isFinite(values[i]))
-      throw new RangeError(`${name}: value ${i} is ${values[i]}; all must be finite`);
+      throw msaeError('value', `${name}: value ${i} is ${values[i]}; all must be finite`);
   }
 }
 
@@ -46,7 +48,7 @@ export function checkFiniteArray(name: string, values: ArrayLike<number>, length
  * Checks that every value of a tensor is finite. Reads it back, so keep it out of a training loop: a step's own metrics
  * turn NaN when anything in it does, and `readMetrics` says which tensor it was.
  *
- * @throws RangeError that names the tensor and the index of its first value that is not finite.
+ * @throws MsaeError that names the tensor and the index of its first value that is not finite.
  */
 export async function checkFinite(name: string, tensor: tf.Tensor): Promise<void> {
   const values = await tensor.data();
@@ -58,7 +60,10 @@ export async function checkFinite(name: string, tensor: tf.Tensor): Promise<void
     index.unshift(rest % size);
     rest = Math.floor(rest / size);
   }
-  throw new RangeError(`${name}: the value at [${index.join(', ')}] is ${values[at]}; all must be finite`);
+  throw msaeError(
+    'value',
+    `${name}: the value at [${index.join(', ')}] is ${values[at]}; all must be finite`,
+  );
 }
 
 /** The largest tensor the current backend can hold, in bytes; `undefined` where no limit is known. */
@@ -71,13 +76,14 @@ export function maxTensorBytes(): number | undefined {
  * Checks that a float32 tensor of this shape fits the current device. tfjs does not: beyond the limit a WebGPU device
  * drops the work and reads give zeros.
  *
- * @throws RangeError with the size asked for, the limit, and what to lower.
+ * @throws MsaeError `device` with the size asked for, the limit, and what to lower.
  */
 export function checkFits(name: string, shape: readonly number[]): void {
   const limit = maxTensorBytes();
   const bytes = 4 * shape.reduce((product, size) => product * size, 1);
   if (limit !== undefined && bytes > limit) {
-    throw new RangeError(
+    throw msaeError(
+      'device',
       `${name}: a [${shape.join(', ')}] float32 tensor takes ${bytes} bytes, but the ${tf.getBackend()} device's largest ` +
         `buffer is ${limit}; use fewer latents or a smaller batch, or the sparse path`,
     );

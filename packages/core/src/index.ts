@@ -1,6 +1,7 @@
 /**
- * Matryoshka sparse autoencoders on tfjs-core ops: parameters, activations, penalties and the prefix loss with hand-written
- * gradients. Works on every tfjs backend; needs no registered gradients.
+ * Matryoshka sparse autoencoders on tfjs-core ops: one whole SAE from raw activations to raw reconstructions, the prefix loss
+ * with hand-written gradients (dense and sparse), activations, penalties and kernels as definitions. Works on every tfjs
+ * backend; needs no registered gradients. What a backend package needs besides is in `@msae/core/backend`.
  *
  * @example
  * ```ts
@@ -18,33 +19,52 @@
  *
  * @module
  */
+export { isMsaeError, type MsaeError } from '@msae/schema';
+export { absTopK } from './activations/absTopK.ts';
+export { batchTopK } from './activations/batchTopK.ts';
+export { identity } from './activations/identity.ts';
+export { jumpRelu } from './activations/jumpRelu.ts';
+export { relu } from './activations/relu.ts';
 export {
   type Activation,
-  batchTopK,
+  activationKinds,
+  activationSchema,
+  activationTraits,
   checkActivation,
-  identity,
-  jumpRelu,
-  keptValues,
-  relu,
-  topK,
-} from './activation.ts';
-export type { BackendDescription } from './backend.ts';
-export { checkFinite, maxTensorBytes } from './checks.ts';
-export { matryoshkaLoss } from './customGrad.ts';
-export { decode, decodePrefixes, type EncodeOptions, encode } from './encode.ts';
-export { lossParts, matryoshkaStep } from './loss.ts';
-export { disposeStep, parseMetrics, readMetrics, type StepMetrics } from './metrics.ts';
-export { checkPenalty, l1, log, none, type Penalty, sqrtPenalty, tanhPenalty } from './penalty.ts';
+} from './activations/table.ts';
+export { topK } from './activations/topK.ts';
+export { checkFinite } from './checks.ts';
+export { matryoshkaLoss } from './loss/customGrad.ts';
+export { lossParts, matryoshkaStep } from './loss/dense.ts';
+export { disposeStep, parseMetrics, readMetrics, type StepMetrics } from './loss/metrics.ts';
+export { type SparseStepOptions, sparseStep } from './loss/sparse.ts';
+export type { LossOptions, MatryoshkaStep, SaeGradients, StepOptions } from './loss/step.ts';
+export type { ActiveLatents } from './model/activeLatents.ts';
+export { decode, decodeActive, decodePrefixes, reconstruct } from './model/decode.ts';
+export { encode } from './model/encode.ts';
+export { encodeActive } from './model/encodeActive.ts';
+export { type FoldedWeights, fold } from './model/fold.ts';
 export {
   checkConfig,
   createSae,
-  type ParamName,
+  isAutoencoder,
+  outputSite,
+  type PrefixRecord,
   type Sae,
   type SaeConfig,
   type SaeOptions,
   type SaeParams,
+  type SaeRecord,
   type SaeWeights,
   saeFromWeights,
-} from './sae.ts';
-export * from './sparse/index.ts';
-export type { LossOptions, MatryoshkaStep, SaeGradients, StepOptions } from './step.ts';
+  saeOptionsSchema,
+  type TrainingRecord,
+} from './model/sae.ts';
+export type { Site } from './model/site.ts';
+export { l1 } from './penalties/l1.ts';
+export { log } from './penalties/log.ts';
+export { none } from './penalties/none.ts';
+export { sqrtPenalty } from './penalties/sqrt.ts';
+export { checkPenalty, type Penalty, penaltyKinds, penaltySchema } from './penalties/table.ts';
+export { tanhPenalty } from './penalties/tanh.ts';
+export { applyTransform, stepArrays, type Transform, type TransformStep } from './transforms/table.ts';

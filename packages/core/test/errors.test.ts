@@ -5,6 +5,7 @@ import {
   batchTopK,
   checkFinite,
   createSae,
+  decode,
   encode,
   jumpRelu,
   log,
@@ -49,14 +50,18 @@ describe('bad input gets one clear error', () => {
       () => createSae({ dModel: 3, nLatents: 5, activation: topK(6) }),
       'topk: k = 6 is more than the 5 latents',
     ],
-    ['k of 0', () => topK(0), 'topK: k must be an integer of at least 1, got 0'],
+    ['k of 0', () => topK(0), 'topk: k: expected a whole number ≥ 1, got 0'],
     [
       'a fractional width',
       () => createSae({ dModel: 2.5, nLatents: 5 }),
-      'dModel must be an integer of at least 1, got 2.5',
+      'sae: dModel: expected a whole number ≥ 1, got 2.5',
     ],
-    ['a bandwidth of 0', () => jumpRelu({ bandwidth: 0 }), 'bandwidth above 0'],
-    ['an epsilon of 0', () => log({ epsilon: 0 }), 'log penalty: epsilon must be above 0, got 0'],
+    [
+      'a bandwidth of 0',
+      () => jumpRelu({ bandwidth: 0 }),
+      'jumprelu: bandwidth: expected a number > 0, got 0',
+    ],
+    ['an epsilon of 0', () => log({ epsilon: 0 }), 'log penalty: epsilon: expected a number > 0, got 0'],
     [
       'unsorted prefixes',
       () => matryoshkaStep(sae(), tf.zeros([2, 3]), { prefixes: { lengths: [4, 2, 5], weights: [1, 1, 1] } }),
@@ -85,7 +90,7 @@ describe('bad input gets one clear error', () => {
     [
       'an L0 penalty without thresholds',
       () => matryoshkaStep(sae(), tf.zeros([2, 3]), { prefixes, l0Penalty: { coefficient: 1 } }),
-      'l0Penalty trains jumprelu thresholds',
+      'l0Penalty trains thresholds, but an SAE with activation relu learns none',
     ],
     [
       'weights of a wrong length',
@@ -108,6 +113,61 @@ describe('bad input gets one clear error', () => {
           b_dec: new Float32Array(3),
         }),
       'b_enc [5]: value 2 is NaN',
+    ],
+    [
+      'an unknown option',
+      () => createSae({ dModel: 3, nLatents: 5, activaton: relu() } as never),
+      'createSae: there is no option activaton (did you mean activation?)',
+    ],
+    [
+      'an unknown activation',
+      () => createSae({ dModel: 3, nLatents: 5, activation: { kind: 'TopK', k: 2 } as never }),
+      'expected one of relu, topk, batchtopk, jumprelu, abstopk, identity, got "TopK" (did you mean topk?)',
+    ],
+    ['neither dModel nor input', () => createSae({ nLatents: 5 }), 'give either dModel, or input'],
+    [
+      'b_dec subtracted from the input of a transcoder',
+      () => createSae({ input: 3, output: 4, nLatents: 5, applyBDecToInput: true }),
+      'only an autoencoder can subtract b_dec',
+    ],
+    [
+      'a transcoder without a target',
+      () => matryoshkaStep(createSae({ input: 3, output: 4, nLatents: 5 }), tf.zeros([2, 3]), { prefixes }),
+      'pass { target }',
+    ],
+    [
+      'a target with other rows',
+      () =>
+        matryoshkaStep(createSae({ input: 3, output: 4, nLatents: 5 }), tf.zeros([2, 3]), {
+          prefixes,
+          target: tf.zeros([3, 4]),
+        }),
+      'target has 3 rows, x has 2',
+    ],
+    [
+      'a layer norm undone without its rows',
+      () => {
+        const steps = [{ kind: 'layer-norm', epsilon: 1e-5 }] as const;
+        const plain = sae();
+        plain.transform = { input: steps, output: steps };
+        return decode(plain, tf.zeros([2, 5]));
+      },
+      'its transform (layer-norm) depends on the row; pass { x }',
+    ],
+    [
+      'a mean of another width',
+      () =>
+        saeFromWeights(
+          sae().config,
+          {
+            W_enc: new Float32Array(15),
+            b_enc: new Float32Array(5),
+            W_dec: new Float32Array(15),
+            b_dec: [0, 0, 0],
+          },
+          { transform: { input: [{ kind: 'centre', mean: new Float32Array(4) }] } },
+        ),
+      'transform: centre: mean: expected 3 values, got 4',
     ],
     [
       'batchtopk inference without a threshold',

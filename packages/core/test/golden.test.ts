@@ -4,8 +4,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { conformanceChecks, parseGolden, runGoldenCase } from '../src/testing/index.ts';
 
-const file = new URL('./fixtures/matryoshka-loss.json', import.meta.url);
-const cases = parseGolden(JSON.parse(readFileSync(file, 'utf8')), 'matryoshka-loss.json');
+const cases = ['matryoshka-loss.json', 'abstopk.json'].flatMap((name) =>
+  parseGolden(JSON.parse(readFileSync(new URL(`./fixtures/${name}`, import.meta.url), 'utf8')), name),
+);
 
 describe('dense step on cpu', () => {
   beforeAll(async () => {

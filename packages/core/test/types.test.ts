@@ -21,7 +21,7 @@ describe('public types', () => {
     expectTypeOf<SaeParams['W_enc']>().toEqualTypeOf<tf.Variable<tf.Rank.R2>>();
     expectTypeOf<SaeParams['threshold']>().toEqualTypeOf<tf.Variable<tf.Rank.R1> | undefined>();
     expectTypeOf<Activation['kind']>().toEqualTypeOf<
-      'identity' | 'relu' | 'topk' | 'batchtopk' | 'jumprelu'
+      'identity' | 'relu' | 'topk' | 'abstopk' | 'batchtopk' | 'jumprelu'
     >();
     expectTypeOf<Penalty['kind']>().toEqualTypeOf<'none' | 'l1' | 'log' | 'sqrt' | 'tanh'>();
   });
@@ -42,6 +42,6 @@ describe('public types', () => {
     // @ts-expect-error prefixes are needed
     (sae: Sae, x: tf.Tensor2D) => matryoshkaStep(sae, x, {});
     // @ts-expect-error plain data cannot be changed behind the SAE's back
-    (sae: Sae) => (sae.config.dModel = 3);
+    (sae: Sae) => (sae.config.nLatents = 3);
   });
 });

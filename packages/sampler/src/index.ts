@@ -11,8 +11,15 @@
  *
  * @module
  */
-export { checkPrefixes, type Prefixes, type PrefixScheme, type Reduction } from './prefixes.ts';
+export {
+  checkPrefixes,
+  type Prefixes,
+  type PrefixScheme,
+  type PrefixSchemeData,
+  type Reduction,
+} from './prefixes.ts';
 export { createRng, type Rng, type RngState } from './rng.ts';
+export { prefixScheme, prefixSchemeSchema } from './schemeData.ts';
 export {
   type EveryPrefixOptions,
   everyPrefix,

@@ -1,28 +1,35 @@
 /** Prefix schemes without randomness: fixed widths, fractions, geometric widths, every prefix, the full prefix alone. */
+import { msaeError } from '@msae/schema';
 import {
   checkLatents,
   checkPrefixes,
   equalWeights,
   type Prefixes,
   type PrefixScheme,
+  type PrefixSchemeData,
   type Reduction,
 } from './prefixes.ts';
 import { type ParetoOptions, paretoPmf } from './truncatedPareto.ts';
 
 /** The full prefix alone, weight 1: a vanilla SAE. */
 export function fullPrefix(): PrefixScheme {
-  return fixed('full', (nLatents) => ({ lengths: Int32Array.of(nLatents), weights: Float64Array.of(1) }));
+  return fixed({ kind: 'full' }, (nLatents) => ({
+    lengths: Int32Array.of(nLatents),
+    weights: Float64Array.of(1),
+  }));
 }
 
 /**
  * Given lengths, as in SAELens (each weight 1) and Bussmann et al. (length 0, the bias alone, may come first).
  *
  * @param lengths strictly increasing; N is added if the last is shorter and `weights` is not given.
- * @throws RangeError (from `sample`) if a length does not fit the number of latents.
+ * @throws MsaeError `option` (from `sample`) if a length does not fit the number of latents.
  */
 export function fixedWidths(lengths: readonly number[], weights?: readonly number[]): PrefixScheme {
+  if (lengths.length === 0)
+    throw msaeError('option', 'fixed-widths: at least one prefix is needed, got none');
   return fixed(
-    'fixed-widths',
+    { kind: 'fixed-widths', lengths: [...lengths], ...(weights && { weights: [...weights] }) },
     (nLatents) => {
       const all = weights === undefined && lengths.at(-1) !== nLatents ? [...lengths, nLatents] : lengths;
       return {
@@ -30,23 +37,24 @@ export function fixedWidths(lengths: readonly number[], weights?: readonly numbe
         weights: Float64Array.from(weights ?? equalWeights(all.length, 'sum')),
       };
     },
-    lengths,
   );
 }
 
 /**
  * Block sizes as fractions of N, as in dictionary_learning: they sum to 1, the last block takes what rounding leaves.
  *
- * @throws RangeError for fractions that are not positive or do not sum to 1, or (from `sample`) an empty block.
+ * @throws MsaeError `option` for fractions that are not positive or do not sum to 1, or (from `sample`) an empty block.
  */
 export function fractions(blocks: readonly number[], weights?: readonly number[]): PrefixScheme {
   const total = blocks.reduce((sum, f) => sum + f, 0);
   if (blocks.some((f) => !(f > 0)) || Math.abs(total - 1) > 1e-6) {
-    throw new RangeError(
+    throw msaeError(
+      'option',
       `fractions: block fractions must be positive and sum to 1, got ${blocks.join(', ')} = ${total}`,
     );
   }
-  return fixed('fractions', (nLatents) => {
+  const data = { kind: 'fractions', blocks: [...blocks], ...(weights && { weights: [...weights] }) };
+  return fixed(data, (nLatents) => {
     const lengths = new Int32Array(blocks.length);
     let end = 0;
     for (let j = 0; j < blocks.length; j++) {
@@ -69,14 +77,14 @@ export interface GeometricOptions {
 /**
  * Lengths N, N/r, N/r², … (rounded), `count` of them.
  *
- * @throws RangeError for a ratio not above 1, or (from `sample`) if rounding makes two lengths equal.
+ * @throws MsaeError `option` for a ratio not above 1, or (from `sample`) if rounding makes two lengths equal.
  */
 export function geometricWidths({ count, ratio = 2, reduction = 'sum' }: GeometricOptions): PrefixScheme {
   if (!Number.isSafeInteger(count) || count < 1) {
-    throw new RangeError(`geometricWidths: count must be an integer of at least 1, got ${count}`);
+    throw msaeError('option', `geometricWidths: count must be an integer of at least 1, got ${count}`);
   }
-  if (!(ratio > 1)) throw new RangeError(`geometricWidths: ratio must be above 1, got ${ratio}`);
-  return fixed('geometric', (nLatents) => ({
+  if (!(ratio > 1)) throw msaeError('option', `geometricWidths: ratio must be above 1, got ${ratio}`);
+  return fixed({ kind: 'geometric', count, ratio, reduction }, (nLatents) => ({
     lengths: Int32Array.from({ length: count }, (_, j) => Math.round(nLatents / ratio ** (count - 1 - j))),
     weights: equalWeights(count, reduction),
   }));
@@ -101,8 +109,8 @@ export function everyPrefix({
   minLength = 1,
   reduction = 'mean',
 }: EveryPrefixOptions = {}): PrefixScheme {
-  if (!(count >= 1)) throw new RangeError(`everyPrefix: count must be at least 1, got ${count}`);
-  return fixed('every-prefix', (nLatents) => {
+  if (!(count >= 1)) throw msaeError('option', `everyPrefix: count must be at least 1, got ${count}`);
+  return fixed({ kind: 'every-prefix', count, power, minLength, reduction }, (nLatents) => {
     const scale = reduction === 'mean' ? 1 / count : 1;
     const lengths = Int32Array.from({ length: nLatents }, (_, i) => i + 1);
     const weights = new Float64Array(nLatents);
@@ -115,11 +123,10 @@ export function everyPrefix({
 }
 
 /** A scheme that depends on N alone; the last answer is kept, since N seldom changes. */
-function fixed(kind: string, make: (nLatents: number) => Prefixes, given?: readonly number[]): PrefixScheme {
-  if (given?.length === 0) throw new RangeError(`${kind}: at least one prefix is needed, got none`);
+function fixed(data: PrefixSchemeData, make: (nLatents: number) => Prefixes): PrefixScheme {
   let last: { nLatents: number; prefixes: Prefixes } | undefined;
   return {
-    kind,
+    ...data,
     sample(nLatents: number): Prefixes {
       if (last?.nLatents !== nLatents) {
         checkLatents(nLatents);

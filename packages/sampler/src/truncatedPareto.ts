@@ -6,6 +6,7 @@
  * α (`power`) in (0, ∞), smaller favours shorter prefixes; m (`minLength`) is the shortest. N itself is always added to a
  * draw, so it is not part of the distribution.
  */
+import { msaeError } from '@msae/schema';
 import { checkLatents, equalWeights, type Prefixes, type PrefixScheme, type Reduction } from './prefixes.ts';
 import type { Rng } from './rng.ts';
 
@@ -29,7 +30,7 @@ export interface TruncatedParetoOptions extends ParetoOptions {
  * P−1 distinct lengths drawn from the truncated Pareto distribution, one after the other without replacement, and N.
  * O(P²) time for small P, O(P) memory, no table of length N.
  *
- * @throws RangeError for impossible options, and from `sample` if fewer than P−1 distinct lengths exist.
+ * @throws MsaeError `option` for impossible options, and from `sample` if fewer than P−1 distinct lengths exist.
  */
 export function truncatedPareto({
   count = 10,
@@ -38,12 +39,16 @@ export function truncatedPareto({
   reduction = 'sum',
 }: TruncatedParetoOptions = {}): PrefixScheme {
   if (!Number.isSafeInteger(count) || count < 1) {
-    throw new RangeError(`truncatedPareto: count must be an integer of at least 1, got ${count}`);
+    throw msaeError('option', `truncatedPareto: count must be an integer of at least 1, got ${count}`);
   }
   checkPareto(power, minLength);
   const weights = equalWeights(count, reduction);
   return {
     kind: 'truncated-pareto',
+    count,
+    power,
+    minLength,
+    reduction,
     sample(nLatents: number, rng: Rng): Prefixes {
       checkLatents(nLatents);
       checkEnough(count, nLatents, minLength);
@@ -89,7 +94,7 @@ export function paretoQuantile(
 ): number {
   checkPareto(power, minLength);
   checkEnough(2, nLatents, minLength);
-  if (!(u >= 0 && u < 1)) throw new RangeError(`paretoQuantile: u must be in [0, 1), got ${u}`);
+  if (!(u >= 0 && u < 1)) throw msaeError('option', `paretoQuantile: u must be in [0, 1), got ${u}`);
   return quantile(u, nLatents, power, minLength);
 }
 
@@ -151,17 +156,21 @@ function race(
 
 function checkPareto(power: number, minLength: number): void {
   if (!(power > 0 && power < Number.POSITIVE_INFINITY)) {
-    throw new RangeError(`truncated Pareto: power must be a finite number above 0, got ${power}`);
+    throw msaeError('option', `truncated Pareto: power must be a finite number above 0, got ${power}`);
   }
   if (!Number.isSafeInteger(minLength) || minLength < 1) {
-    throw new RangeError(`truncated Pareto: minLength must be an integer of at least 1, got ${minLength}`);
+    throw msaeError(
+      'option',
+      `truncated Pareto: minLength must be an integer of at least 1, got ${minLength}`,
+    );
   }
 }
 
 function checkEnough(count: number, nLatents: number, minLength: number): void {
   const exist = Math.max(0, nLatents - minLength);
   if (minLength > nLatents || exist < count - 1) {
-    throw new RangeError(
+    throw msaeError(
+      'option',
       `prefixes: ${count - 1} distinct lengths beside N = ${nLatents} were asked for, but only ${exist} exist between ` +
         `${minLength} and ${nLatents - 1}; lower count or minLength`,
     );

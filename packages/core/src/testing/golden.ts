@@ -2,14 +2,16 @@
  * Golden cases: inputs and float64 expectations of the Matryoshka loss, made by automatic differentiation elsewhere. The
  * runner goes through the public API only; a backend is right when every case of a file passes on it.
  */
+import { check, optionRows, type Schema } from '@msae/schema';
 import * as tf from '@tensorflow/tfjs-core';
-import type { Activation } from '../activation.ts';
-import { encode } from '../encode.ts';
-import { matryoshkaStep } from '../loss.ts';
-import { disposeStep, readMetrics } from '../metrics.ts';
-import type { Penalty } from '../penalty.ts';
-import { type Sae, saeFromWeights } from '../sae.ts';
-import type { LossOptions, MatryoshkaStep } from '../step.ts';
+import { type Activation, activationSchema } from '../activations/table.ts';
+import { backendTraits } from '../backendTraits.ts';
+import { matryoshkaStep } from '../loss/dense.ts';
+import { disposeStep, readMetrics } from '../loss/metrics.ts';
+import type { MatryoshkaStep, StepOptions } from '../loss/step.ts';
+import { encode } from '../model/encode.ts';
+import { type Sae, saeFromWeights } from '../model/sae.ts';
+import { type Penalty, penaltySchema } from '../penalties/table.ts';
 import { flatten, worstError } from './allClose.ts';
 
 /** One case of a golden file, as written by its generator. */
@@ -65,12 +67,12 @@ export interface GoldenResult {
 export type StepFunction = (
   sae: Sae,
   x: tf.Tensor2D,
-  options: LossOptions,
+  options: StepOptions,
 ) => MatryoshkaStep | Promise<MatryoshkaStep>;
 
-/** The tolerance of the golden suite on a backend: 1e-4, and 2e-4 on webgpu. */
-export function goldenTolerance(backend: string): number {
-  return backend === 'webgpu' ? 2e-4 : 1e-4;
+/** The tolerance of the golden suite on a backend. */
+export function goldenTolerance(backend: string = tf.getBackend()): number {
+  return backendTraits(backend).tolerance;
 }
 
 /**
@@ -163,11 +165,16 @@ export function goldenSae(golden: GoldenCase): Sae {
 }
 
 function goldenActivation({ activation: kind, k, threshold }: GoldenCase): Activation {
-  if (kind === 'topk' || kind === 'batchtopk') return { kind, k: k ?? 0 };
-  return kind === 'jumprelu' ? { kind, threshold: threshold ?? 0, bandwidth: 0.001 } : { kind };
+  return fromFields(activationSchema, kind, { k: k ?? 0, threshold: threshold ?? 0, bandwidth: 0.001 });
 }
 
 function goldenPenalty({ sparsity: kind, epsilon }: GoldenCase): Penalty {
-  if (kind === 'log') return { kind, epsilon, subtractLogEpsilon: false };
-  return kind === 'sqrt' ? { kind, epsilon } : { kind };
+  return fromFields(penaltySchema, kind, { epsilon });
+}
+
+/** A variant's options out of fields that other kinds may have. */
+function fromFields<T extends { kind: string }>(schema: Schema<T>, kind: string, fields: object): T {
+  const own = optionRows(schema).map(({ path }) => path);
+  const given = Object.entries(fields).filter(([name]) => own.includes(`[${kind}].${name}`));
+  return check(schema, { kind, ...Object.fromEntries(given) }, 'golden case');
 }

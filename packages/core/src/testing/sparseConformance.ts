@@ -5,19 +5,32 @@
  */
 import { createRng } from '@msae/sampler';
 import * as tf from '@tensorflow/tfjs-core';
-import { type Activation, batchTopK, jumpRelu, relu, topK } from '../activation.ts';
-import { decode, encode } from '../encode.ts';
-import { matryoshkaStep } from '../loss.ts';
-import { disposeStep } from '../metrics.ts';
-import { l1, log, none, type Penalty, sqrtPenalty, tanhPenalty } from '../penalty.ts';
-import { createSae, type Sae } from '../sae.ts';
-import { composedKernels } from '../sparse/composed/composedKernels.ts';
-import { KERNEL } from '../sparse/contract.ts';
-import { decodeActive } from '../sparse/decodeActive.ts';
-import { encodeActive } from '../sparse/encodeActive.ts';
-import { runKernel } from '../sparse/runKernel.ts';
-import { sparseStep } from '../sparse/sparseStep.ts';
-import type { StepOptions } from '../step.ts';
+import { absTopK } from '../activations/absTopK.ts';
+import { batchTopK } from '../activations/batchTopK.ts';
+import { jumpRelu } from '../activations/jumpRelu.ts';
+import { relu } from '../activations/relu.ts';
+import { type Activation, activationTraits } from '../activations/table.ts';
+import { topK } from '../activations/topK.ts';
+import { adamKernel } from '../kernels/adam/contract.ts';
+import { decodeActiveKernel } from '../kernels/decodeActive/contract.ts';
+import { type EncodeActiveAttrs, encodeActiveKernel } from '../kernels/encodeActive/contract.ts';
+import { globalNormKernel } from '../kernels/globalNorm/contract.ts';
+import { latentGradsKernel } from '../kernels/latentGrads/contract.ts';
+import { prefixLossKernel } from '../kernels/prefixLoss/contract.ts';
+import { matryoshkaStep } from '../loss/dense.ts';
+import { disposeStep } from '../loss/metrics.ts';
+import { sparseStep } from '../loss/sparse.ts';
+import type { StepOptions } from '../loss/step.ts';
+import { decode, decodeActive } from '../model/decode.ts';
+import { encode } from '../model/encode.ts';
+import { encodeActive } from '../model/encodeActive.ts';
+import { createSae, type Sae } from '../model/sae.ts';
+import { l1 } from '../penalties/l1.ts';
+import { log } from '../penalties/log.ts';
+import { none } from '../penalties/none.ts';
+import { sqrtPenalty } from '../penalties/sqrt.ts';
+import type { Penalty } from '../penalties/table.ts';
+import { tanhPenalty } from '../penalties/tanh.ts';
 import { toBeAllClose } from './allClose.ts';
 import { type ConformanceCheck, conformanceChecks } from './conformance.ts';
 import { goldenTolerance } from './golden.ts';
@@ -32,6 +45,8 @@ interface Case {
   applyBDecToInput: boolean;
   /** added to b_enc: −100 silences every latent */
   bias: number;
+  /** width of a target of its own */
+  e?: number;
   options: Omit<StepOptions, 'prefixes'> & { lengths: (n: number) => number[]; v?: (p: number) => number };
 }
 
@@ -107,6 +122,63 @@ const cases: Case[] = [
   },
   { ...base, name: 'batchtopk', d: 19, n: 130, rows: 15, activation: batchTopK(6) },
   { ...base, name: 'batchtopk with a fraction', d: 7, n: 30, rows: 33, activation: batchTopK(2.5), bias: -1 },
+  { ...base, name: 'abstopk, odd sizes', d: 13, n: 37, rows: 11, activation: absTopK(5) },
+  {
+    ...base,
+    name: 'abstopk, log, x − b_dec, every prefix',
+    d: 29,
+    n: 90,
+    rows: 17,
+    activation: absTopK(9),
+    penalty: log(),
+    applyBDecToInput: true,
+    options: {
+      lengths: every,
+      penaltyCoefficient: 0.05,
+      v: (p) => (p === 90 ? 1 : 0),
+      keepContributions: true,
+    },
+  },
+  {
+    ...base,
+    name: 'abstopk, all negative',
+    d: 6,
+    n: 21,
+    rows: 7,
+    activation: absTopK(4),
+    penalty: l1(),
+    bias: -100,
+  },
+  {
+    ...base,
+    name: 'topk, a wider target',
+    d: 9,
+    n: 40,
+    rows: 21,
+    activation: topK(6),
+    e: 150,
+    options: { lengths: every, keepResidual: true, keepContributions: true },
+  },
+  {
+    ...base,
+    name: 'relu, sqrt, a narrower target',
+    d: 33,
+    n: 50,
+    rows: 12,
+    activation: relu(),
+    penalty: sqrtPenalty(),
+    e: 5,
+    options: { lengths: few, penaltyCoefficient: 0.1, keepResidual: true },
+  },
+  {
+    ...base,
+    name: 'batchtopk, a target of the same width',
+    d: 12,
+    n: 60,
+    rows: 10,
+    activation: batchTopK(5),
+    e: 12,
+  },
   {
     ...base,
     name: 'jumprelu with l1 and an L0 penalty',
@@ -134,9 +206,10 @@ export function sparseConformanceChecks(): ConformanceCheck[] {
 
 function setUp(c: Case): { sae: Sae; x: tf.Tensor2D; options: StepOptions } {
   const rng = createRng(11);
-  const { d, n, rows, activation, penalty, applyBDecToInput } = c;
+  const { d, n, rows, e, activation, penalty, applyBDecToInput } = c;
   const sae = createSae({
-    dModel: d,
+    input: d,
+    ...(e !== undefined && { output: e }),
     nLatents: n,
     activation,
     penalty,
@@ -146,23 +219,26 @@ function setUp(c: Case): { sae: Sae; x: tf.Tensor2D; options: StepOptions } {
   });
   const noise = (size: number, scale: number, shift = 0): tf.Tensor1D =>
     tf.tensor1d(Float32Array.from({ length: size }, () => shift + scale * rng.normal()));
+  const matrix = (columns: number): tf.Tensor2D =>
+    tf.tidy(() => tf.reshape(noise(rows * columns, 1), [rows, columns]) as tf.Tensor2D);
   tf.tidy(() => {
     sae.params.b_enc.assign(noise(n, 0.2, c.bias));
-    sae.params.b_dec.assign(noise(d, 0.3));
+    sae.params.b_dec.assign(noise(e ?? d, 0.3));
   });
-  const x = tf.tidy(() => tf.reshape(noise(rows * d, 1), [rows, d]) as tf.Tensor2D);
+  const x = matrix(d);
   const lengths = c.options.lengths(n);
   const weights = lengths.map((_, j) => (j % 3) / 2 + 1 / lengths.length);
   const { lengths: _, v, ...rest } = c.options;
   const options: StepOptions = { ...rest, prefixes: { lengths, weights } };
   if (v) options.decoderPrefixWeights = lengths.map(v);
+  if (e !== undefined) options.target = matrix(e);
   return { sae, x, options };
 }
 
 async function againstDense(c: Case): Promise<void> {
   const before = tf.memory().numTensors;
   const { sae, x, options } = setUp(c);
-  const tolerance = goldenTolerance(tf.getBackend());
+  const tolerance = goldenTolerance();
   const dense = matryoshkaStep(sae, x, options);
   const sparse = sparseStep(sae, x, { ...options, maxReported: Number.POSITIVE_INFINITY });
   const again = sparseStep(sae, x, { ...options, maxReported: Number.POSITIVE_INFINITY });
@@ -171,6 +247,7 @@ async function againstDense(c: Case): Promise<void> {
     ['firings', sparse.firings, dense.firings, again.firings],
     ['residual', sparse.residual, dense.residual, again.residual],
     ['contributions', sparse.contributions, dense.contributions, again.contributions],
+    ['smallest kept', sparse.smallestKept, dense.smallestKept, again.smallestKept],
   ];
   for (const name of ['W_enc', 'b_enc', 'W_dec', 'b_dec', 'threshold'] as const) {
     pairs.push([`gradient of ${name}`, sparse.grads[name], dense.grads[name], again.grads[name]]);
@@ -184,7 +261,7 @@ async function againstDense(c: Case): Promise<void> {
     await toBeAllClose(repeated!, actual, { tolerance: 0, name: `${name}, second run` });
   }
   for (const step of [dense, sparse, again]) disposeStep(step);
-  x.dispose();
+  tf.dispose([x, ...(options.target ? [options.target] : [])]);
   sae.dispose();
   const left = tf.memory().numTensors - before;
   if (left !== 0) throw new Error(`${left} tensors are left behind`);
@@ -192,8 +269,9 @@ async function againstDense(c: Case): Promise<void> {
 
 async function inference(c: Case): Promise<void> {
   const before = tf.memory().numTensors;
-  const { sae, x } = setUp(c);
-  if (c.activation.kind === 'batchtopk') sae.inferenceThreshold = 0.25;
+  const { sae, x, options } = setUp(c);
+  options.target?.dispose();
+  if (activationTraits(c.activation).needsThreshold) sae.inferenceThreshold = 0.25;
   const f = encode(sae, x);
   const active = encodeActive(sae, x);
   const listed = new Float32Array(c.rows * c.n);
@@ -235,21 +313,15 @@ async function optimiserKernels(): Promise<void> {
   const grad = make(1);
   const scale = tf.tensor1d([0.5]);
   const attrs = { learningRate: 0.01, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.1, step: 3 };
-  const input = (p: readonly tf.Tensor[]): Record<string, tf.Tensor> => ({
-    param: p[0]!,
-    m: p[1]!,
-    v: p[2]!,
-    grad,
-    scale,
-  });
-  runKernel(KERNEL.adam, input(first), attrs);
-  composedKernels[KERNEL.adam]!(input(second), attrs);
+  const input = ([param, m, v]: readonly tf.Tensor[]) => ({ param: param!, m: m!, v: v!, grad, scale });
+  adamKernel.run(input(first), attrs);
+  adamKernel.composed(input(second), attrs);
   for (const [i, name] of ['param', 'm', 'v'].entries()) {
     await toBeAllClose(first[i]!, second[i]!, { tolerance: 1e-5, name });
   }
   const odd = tf.ones([7, 3]);
-  const own = runKernel(KERNEL.globalNorm, { grad, odd })[0]!;
-  const composed = composedKernels[KERNEL.globalNorm]!({ grad, odd }, {})[0]!;
+  const own = globalNormKernel.run({ grad, odd }, {}).norm;
+  const composed = globalNormKernel.composed({ grad, odd }, {}).norm;
   await toBeAllClose(own, composed, { tolerance: 1e-5, name: 'global norm' });
   tf.dispose([...first, ...second, grad, scale, odd, own, composed]);
   const left = tf.memory().numTensors - before;
@@ -276,48 +348,74 @@ async function tooLittleCapacity(): Promise<void> {
 
 async function composedAgreesWithOwn(): Promise<void> {
   const { sae, x } = setUp({ ...cases[0]!, n: 19, activation: topK(4) });
+  const before = tf.memory().numTensors;
   const { W_enc, b_enc, W_dec, b_dec } = sae.params;
-  const encodeInputs = { x, W_enc, b_enc };
-  const encodeAttrs = { mode: 'topk', keep: 4, capacity: 4, cutoff: 0, margin: 0 };
-  const own = runKernel(KERNEL.encodeActive, encodeInputs, encodeAttrs);
-  const composed = composedKernels[KERNEL.encodeActive]!(encodeInputs, encodeAttrs);
-  for (const [i, t] of own.entries())
-    await toBeAllClose(t, composed[i]!, { tolerance: 1e-5, name: `encode output ${i}` });
-  const cumulative = tf.tensor1d(Float32Array.from({ length: 20 }, (_, p) => (p < 2 ? 0 : p < 19 ? 1 : 2)));
-  const [indices, values, counts] = own as [tf.Tensor, tf.Tensor, tf.Tensor];
-  const lossInputs = { x, W_dec, b_dec, indices, values, counts, cumulative };
-  const lossAttrs = {
-    reportPrefixes: [2, 19],
-    penalty: 'log',
-    epsilon: 0.1,
-    subtractLogEpsilon: false,
-    lambda: 0.1,
-    keepResidual: true,
+  const kept: tf.Tensor[] = [];
+  /** Both forms of a call; their outputs have the same names and numbers. */
+  const compare = async <O extends object>(name: string, own: O, composed: O): Promise<O> => {
+    const [a, b] = [own, composed] as [Record<string, tf.Tensor>, Record<string, tf.Tensor>];
+    if (Object.keys(a).sort().join() !== Object.keys(b).sort().join())
+      throw new Error(`${name} has the outputs ${Object.keys(a)}, composed ${Object.keys(b)}`);
+    for (const [output, tensor] of Object.entries(a)) {
+      await toBeAllClose(tensor, b[output]!, { tolerance: 1e-5, name: `${name}, ${output}` });
+    }
+    kept.push(...Object.values(a), ...Object.values(b));
+    return own;
   };
-  const ownLoss = runKernel(KERNEL.weightedPrefixDecode, lossInputs, lossAttrs);
-  const composedLoss = composedKernels[KERNEL.weightedPrefixDecode]!(lossInputs, lossAttrs);
-  for (const [i, t] of ownLoss.entries())
-    await toBeAllClose(t, composedLoss[i]!, { tolerance: 1e-5, name: `loss output ${i}` });
-  const gradInputs = { x, b_dec, indices, values, counts, dValues: ownLoss[0]! };
-  const ownGrads = runKernel(KERNEL.latentGrads, gradInputs, { nLatents: 19, bandwidth: 0 });
-  const composedGrads = composedKernels[KERNEL.latentGrads]!(gradInputs, { nLatents: 19, bandwidth: 0 });
-  for (const [i, t] of ownGrads.entries())
-    await toBeAllClose(t, composedGrads[i]!, { tolerance: 1e-5, name: `latent output ${i}` });
-  const decodeInputs = { W_dec, b_dec, indices, values, counts };
-  const ownDecode = runKernel(KERNEL.decodeActive, decodeInputs);
-  const composedDecode = composedKernels[KERNEL.decodeActive]!(decodeInputs, {});
-  await toBeAllClose(ownDecode[0]!, composedDecode[0]!, { tolerance: 1e-5, name: 'decode' });
-  tf.dispose([
-    own,
-    composed,
-    ownLoss,
-    composedLoss,
-    ownGrads,
-    composedGrads,
-    ownDecode,
-    composedDecode,
-    cumulative,
-    x,
-  ]);
+  const encodeInputs = { x, W_enc, b_enc };
+  const top: EncodeActiveAttrs = {
+    rule: 'perRow',
+    score: 'value',
+    keep: 4,
+    cutoff: 0,
+    margin: 0,
+    capacity: 4,
+  };
+  for (const attrs of [
+    { ...top, score: 'magnitude' as const },
+    { ...top, rule: 'perBatch' as const, keep: 30, capacity: 19 },
+    { ...top, rule: 'above' as const, keep: 0, cutoff: 0.3, capacity: 19 },
+    { ...top, rule: 'above' as const, score: 'magnitude' as const, keep: 0, cutoff: 0.3, capacity: 19 },
+  ]) {
+    const run = encodeActiveKernel.run(encodeInputs, attrs);
+    await compare(
+      `encode ${attrs.rule} ${attrs.score}`,
+      run,
+      encodeActiveKernel.composed(encodeInputs, attrs),
+    );
+  }
+  const { indices, values, counts } = await compare(
+    'encode',
+    encodeActiveKernel.run(encodeInputs, top),
+    encodeActiveKernel.composed(encodeInputs, top),
+  );
+  const signs = tf.tidy(() => tf.mul(values, tf.tensor1d([1, -1, 1, -1])) as tf.Tensor2D);
+  const cumulative = tf.tensor1d(Float32Array.from({ length: 20 }, (_, p) => (p < 2 ? 0 : p < 19 ? 1 : 2)));
+  for (const listed of [values, signs]) {
+    const lossInputs = { target: x, W_dec, b_dec, indices, values: listed, counts, cumulative };
+    const lossAttrs = { reportPrefixes: [2, 19], penalty: log(), lambda: 0.1, keepResidual: true };
+    const { dValues } = await compare(
+      listed === values ? 'loss' : 'loss of signed activations',
+      prefixLossKernel.run(lossInputs, lossAttrs),
+      prefixLossKernel.composed(lossInputs, lossAttrs),
+    );
+    const gradInputs = { x, b_dec, indices, values: listed, counts, dValues };
+    const gradAttrs = { nLatents: 19, bandwidth: 0 };
+    await compare(
+      'latents',
+      latentGradsKernel.run(gradInputs, gradAttrs),
+      latentGradsKernel.composed(gradInputs, gradAttrs),
+    );
+    const decodeInputs = { W_dec, b_dec, indices, values: listed, counts };
+    await compare(
+      'decode',
+      decodeActiveKernel.run(decodeInputs, {}),
+      decodeActiveKernel.composed(decodeInputs, {}),
+    );
+  }
+  tf.dispose([...kept, signs, cumulative]);
+  const left = tf.memory().numTensors - before;
+  if (left !== 0) throw new Error(`${left} tensors are left behind`);
+  x.dispose();
   sae.dispose();
 }

@@ -5,8 +5,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { sparseStep } from '../../src/index.ts';
 import { parseGolden, runGoldenCase, sparseConformanceChecks } from '../../src/testing/index.ts';
 
-const file = new URL('../fixtures/matryoshka-loss.json', import.meta.url);
-const cases = parseGolden(JSON.parse(readFileSync(file, 'utf8')), 'matryoshka-loss.json');
+const cases = ['matryoshka-loss.json', 'abstopk.json'].flatMap((name) =>
+  parseGolden(JSON.parse(readFileSync(new URL(`../fixtures/${name}`, import.meta.url), 'utf8')), name),
+);
 const sparse = cases.filter((golden) => golden.activation !== 'identity');
 
 describe('sparse step on cpu', () => {
