@@ -29,6 +29,7 @@ const config: ViteUserConfig = defineConfig({
       '@tensorflow/tfjs-backend-cpu',
       '@tensorflow/tfjs-backend-wasm',
       '@tensorflow/tfjs-backend-webgpu',
+      '@msae/schema > valibot',
       '@msae/web > comlink',
       '@msae/sampler > pure-rand/distribution/uniformFloat64',
       '@msae/sampler > pure-rand/distribution/uniformInt',

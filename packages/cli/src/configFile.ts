@@ -1,10 +1,10 @@
 /** Options out of a JSON file: `{"model": "…", "layer": 2, "brown": true}`, the names being those of the flags. */
+
 import { readFile } from 'node:fs/promises';
+import { didYouMean, msaeError } from '@msae/schema';
 import type { ArgsDef } from 'citty';
 import * as v from 'valibot';
-import { didYouMean } from './didYouMean.ts';
 import type { GivenArguments } from './parseArguments.ts';
-import { UsageError } from './usageError.ts';
 
 /** Put it among a command's `args` under the name `config`: the command line then takes options from such a file too. */
 export const configArgument = {
@@ -13,7 +13,7 @@ export const configArgument = {
   valueHint: 'file.json',
 } as const;
 
-/** `given` over what its `--config` says. @throws UsageError that names the file and the setting. */
+/** `given` over what its `--config` says. @throws MsaeError `option` that names the file and the setting. */
 export async function withConfigFile(given: GivenArguments, definitions: ArgsDef): Promise<GivenArguments> {
   const path = given.config;
   if (definitions.config !== configArgument || typeof path !== 'string') return given;
@@ -21,22 +21,26 @@ export async function withConfigFile(given: GivenArguments, definitions: ArgsDef
   return { ...settings, ...given };
 }
 
-/** A JSON file. @throws UsageError where there is none, or no JSON in it. */
+/** A JSON file. @throws MsaeError `option` where there is none, or no JSON in it. */
 export async function readJson(path: string): Promise<unknown> {
   const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new UsageError(`${path}: ${cause.code === 'ENOENT' ? 'there is no such file' : cause.message}`, {
-      cause,
-    });
+    throw msaeError(
+      'option',
+      `${path}: ${cause.code === 'ENOENT' ? 'there is no such file' : cause.message}`,
+      {
+        cause,
+      },
+    );
   });
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new UsageError(`${path}: not valid JSON: ${(cause as Error).message}`, { cause });
+    throw msaeError('option', `${path}: not valid JSON: ${(cause as Error).message}`, { cause });
   }
 }
 
 function settingsOf(json: unknown, path: string, definitions: ArgsDef): Record<string, string | boolean> {
-  if (Array.isArray(json)) throw new UsageError(`${path}: expected an object of options, got a list`);
+  if (Array.isArray(json)) throw msaeError('option', `${path}: expected an object of options, got a list`);
   const entries = Object.entries(definitions).filter(([name]) => name !== 'config');
   const schema = v.strictObject(
     Object.fromEntries(entries.map(([name, of]) => [name, v.optional(schemaOf(of))])),
@@ -45,15 +49,16 @@ function settingsOf(json: unknown, path: string, definitions: ArgsDef): Record<s
   if (result.success) return result.output as Record<string, string | boolean>;
   const [issue] = result.issues;
   const where = v.getDotPath(issue);
-  if (where === null) throw new UsageError(`${path}: expected an object of options, got ${issue.received}`);
+  if (where === null)
+    throw msaeError('option', `${path}: expected an object of options, got ${issue.received}`);
   if (issue.expected === 'never') {
     const hint = didYouMean(
       where,
       entries.map(([name]) => name),
     );
-    throw new UsageError(`${path}: there is no option ${where}${hint}`);
+    throw msaeError('option', `${path}: there is no option ${where}${hint}`);
   }
-  throw new UsageError(`${path}: ${where}: ${issue.message}`);
+  throw msaeError('option', `${path}: ${where}: ${issue.message}`);
 }
 
 /** Numbers and lists become the text a flag would have. */

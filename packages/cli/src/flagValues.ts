@@ -1,18 +1,18 @@
-/** Values of options, out of their text. Every function throws a UsageError that names the option, the text and what was expected. */
-import { UsageError } from './usageError.ts';
+/** Values of options, out of their text. Every function throws a MsaeError `option` that names the option, the text and what was expected. */
+import { msaeError } from '@msae/schema';
 
 /** A whole number of at least `least`. */
 export function wholeNumber(option: string, text: string, least = 1): number {
   const value = Number(text);
   if (text.trim() !== '' && Number.isSafeInteger(value) && value >= least) return value;
-  throw new UsageError(`--${option}: expected a whole number of at least ${least}, got '${text}'`);
+  throw msaeError('option', `--${option}: expected a whole number of at least ${least}, got '${text}'`);
 }
 
 /** A finite number greater than `above`. */
 export function numberAbove(option: string, text: string, above: number): number {
   const value = Number(text);
   if (text.trim() !== '' && Number.isFinite(value) && value > above) return value;
-  throw new UsageError(`--${option}: expected a number > ${above}, got '${text}'`);
+  throw msaeError('option', `--${option}: expected a number > ${above}, got '${text}'`);
 }
 
 /** One of `allowed`. */
@@ -22,5 +22,5 @@ export function oneOf<const T extends readonly string[]>(
   allowed: T,
 ): T[number] {
   if (allowed.includes(text)) return text;
-  throw new UsageError(`--${option}: expected one of ${allowed.join(', ')}; got '${text}'`);
+  throw msaeError('option', `--${option}: expected one of ${allowed.join(', ')}; got '${text}'`);
 }

@@ -1,8 +1,8 @@
 /** The strict reading of a command's arguments, after citty's definitions: whatever is not defined there is an error. */
+
 import { parseArgs } from 'node:util';
+import { didYouMean, msaeError } from '@msae/schema';
 import type { ArgsDef } from 'citty';
-import { didYouMean } from './didYouMean.ts';
-import { UsageError } from './usageError.ts';
 
 /** What was given, by name; positional arguments by name, and all of them in `_`. */
 export type GivenArguments = Record<string, string | boolean> & { _: string[] };
@@ -10,7 +10,7 @@ export type GivenArguments = Record<string, string | boolean> & { _: string[] };
 /** Whether a positional argument takes several words. */
 const takesSeveral = (definition: ArgsDef[string]): boolean => definition.valueHint?.endsWith('…') ?? false;
 
-/** Reads `words`; defaults are not filled in and nothing is required yet. @throws UsageError for the first mistake. */
+/** Reads `words`; defaults are not filled in and nothing is required yet. @throws MsaeError `option` for the first mistake. */
 export function parseArguments(words: readonly string[], definitions: ArgsDef): GivenArguments {
   const options = Object.fromEntries(
     Object.entries(definitions)
@@ -33,7 +33,7 @@ export function parseArguments(words: readonly string[], definitions: ArgsDef): 
     if (token.kind !== 'option') continue;
     const negated = token.name.startsWith('no-') ? token.name.slice(3) : '';
     if (options[token.name] === undefined && options[negated]?.type === 'boolean') {
-      if (token.inlineValue) throw new UsageError(`${token.rawName} takes no value`);
+      if (token.inlineValue) throw msaeError('option', `${token.rawName} takes no value`);
       given[negated] = false;
       continue;
     }
@@ -41,19 +41,22 @@ export function parseArguments(words: readonly string[], definitions: ArgsDef): 
     if (option === undefined) {
       const word = words[token.index]!.split('=')[0]!;
       const known = [...Object.keys(options), 'help'];
-      throw new UsageError(`there is no option ${word}${didYouMean(word.replace(/^-+/, ''), known, '--')}`);
+      throw msaeError(
+        'option',
+        `there is no option ${word}${didYouMean(word.replace(/^-+/, ''), known, '--')}`,
+      );
     }
     if (option.type === 'boolean') {
       if (token.inlineValue) {
-        throw new UsageError(`--${token.name} takes no value; --no-${token.name} turns it off`);
+        throw msaeError('option', `--${token.name} takes no value; --no-${token.name} turns it off`);
       }
       given[token.name] = true;
       continue;
     }
     const { value } = token;
-    if (value === undefined || value === '') throw new UsageError(`--${token.name} needs a value`);
+    if (value === undefined || value === '') throw msaeError('option', `--${token.name} needs a value`);
     if (!token.inlineValue && value.startsWith('--')) {
-      throw new UsageError(`--${token.name} needs a value, but ${value} follows`);
+      throw msaeError('option', `--${token.name} needs a value, but ${value} follows`);
     }
     given[token.name] = value;
   }
@@ -67,12 +70,12 @@ function namePositionals(given: GivenArguments, definitions: ArgsDef): void {
     const [name] = names[at] ?? [];
     if (name !== undefined) given[name] = word;
     else if (names.length === 0 || !takesSeveral(names.at(-1)![1])) {
-      throw new UsageError(`'${word}' is one argument too many`);
+      throw msaeError('option', `'${word}' is one argument too many`);
     }
   });
 }
 
-/** With defaults, and nothing missing. @throws UsageError for what is. */
+/** With defaults, and nothing missing. @throws MsaeError `option` for what is. */
 export function completeArguments(given: GivenArguments, definitions: ArgsDef): GivenArguments {
   const complete = { ...given };
   for (const [name, definition] of Object.entries(definitions)) {
@@ -81,11 +84,14 @@ export function completeArguments(given: GivenArguments, definitions: ArgsDef): 
     const needed = type === 'positional' ? required !== false : required === true;
     if (complete[name] === undefined && needed) {
       const label = type === 'positional' ? `<${name}>` : `--${name}`;
-      throw new UsageError(`${label} is missing${description ? `: ${description}` : ''}`);
+      throw msaeError('option', `${label} is missing${description ? `: ${description}` : ''}`);
     }
     const value = complete[name];
     if (type === 'enum' && typeof value === 'string' && !definition.options?.includes(value)) {
-      throw new UsageError(`--${name}: expected one of ${definition.options?.join(', ')}; got '${value}'`);
+      throw msaeError(
+        'option',
+        `--${name}: expected one of ${definition.options?.join(', ')}; got '${value}'`,
+      );
     }
   }
   return complete;

@@ -1,14 +1,14 @@
 /** One way for every command: find it, read its arguments strictly, run it, and turn whatever goes wrong into one line and an exit code. */
+
 import { inspect } from 'node:util';
+import { didYouMean, isMsaeError, msaeError } from '@msae/schema';
 import type { ArgsDef, CommandDef } from 'citty';
 import about from '../package.json' with { type: 'json' };
 import { commands } from './commands/index.ts';
 import { commandTexts } from './commandTexts.ts';
 import { withConfigFile } from './configFile.ts';
-import { didYouMean } from './didYouMean.ts';
 import { helpStyle, renderHelp } from './help.ts';
 import { completeArguments, parseArguments } from './parseArguments.ts';
-import { UsageError } from './usageError.ts';
 
 const description = 'Matryoshka sparse autoencoders: harvest activations, train, measure, report, convert';
 
@@ -24,9 +24,9 @@ export async function run(words: readonly string[]): Promise<number> {
     if (first === 'help') return await run([...rest, '--help']);
     if (first === undefined || first === '--help' || first === '-h') return printHelp();
     if (first === '--version' || first === '-v') return print(`${about.version}\n`);
-    if (first.startsWith('-')) throw new UsageError(unknown('option', first, ['--help', '--version']));
+    if (first.startsWith('-')) throw msaeError('option', unknown('option', first, ['--help', '--version']));
     const load = Object.hasOwn(commands, first) ? commands[first] : undefined;
-    if (load === undefined) throw new UsageError(unknown('command', first, Object.keys(commands)));
+    if (load === undefined) throw msaeError('option', unknown('command', first, Object.keys(commands)));
     name = `msae ${first}`;
     const found = await descend(await load(), name, rest);
     name = found.name;
@@ -43,7 +43,7 @@ export function fail(name: string, error: unknown): number {
     .map((line) => line.trim())
     .filter(Boolean)
     .join('; ');
-  const wrongly = error instanceof UsageError;
+  const wrongly = isMsaeError(error, 'option');
   const own = message.startsWith(`${name.slice(5)}: `) ? message.slice(name.length - 3) : message;
   process.stderr.write(
     `${name}: ${wrongly ? `${own.replace(/\.$/, '')}; see ${name} --help` : own || 'failed'}\n`,
@@ -65,7 +65,7 @@ async function descend(command: CommandDef, name: string, words: readonly string
   if (below === undefined || first === undefined || first.startsWith('-')) return { command, name, words };
   const next = Object.hasOwn(below, first) ? below[first] : undefined;
   if (next === undefined) {
-    throw new UsageError(unknown('command', first, Object.keys(below)));
+    throw msaeError('option', unknown('command', first, Object.keys(below)));
   }
   return descend((await resolved(next)) as CommandDef, `${name} ${first}`, rest);
 }
@@ -77,7 +77,7 @@ async function runCommand({ command, name, words }: Found): Promise<number> {
   const given = parseArguments(words, args);
   if (command.run === undefined) {
     const below = Object.keys((await resolved(command.subCommands)) ?? {});
-    throw new UsageError(`say what: ${below.join(', ')}`);
+    throw msaeError('option', `say what: ${below.join(', ')}`);
   }
   const complete = completeArguments(await withConfigFile(given, args), args);
   process.exitCode = undefined;

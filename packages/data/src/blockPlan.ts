@@ -5,6 +5,7 @@
  * of that order make a pool that fits the buffer, and a second seeded permutation orders the rows of a pool. Without
  * a seed both orders are the natural one.
  */
+import { msaeError } from '@msae/schema';
 import type { ActivationRows } from './rows.ts';
 import { permutation, streamRng } from './seed.ts';
 
@@ -31,7 +32,8 @@ export function cutBlocks(rows: ActivationRows, maxRows: number): Block[] {
   const step = Math.max(1, Math.min(rows.blockRows, maxRows));
   const count = (rows.pieces ?? [rows.length]).reduce((sum, piece) => sum + Math.ceil(piece / step), 0);
   if (count > maxBlocks) {
-    throw new Error(
+    throw msaeError(
+      'option',
       `${rows.name}: ${rows.length} rows in blocks of ${step} are ${count} blocks; at most ${maxBlocks} are planned`,
     );
   }

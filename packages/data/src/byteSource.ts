@@ -2,6 +2,7 @@
  * One small interface for bytes that are read by position: memory, File/Blob, HTTP ranges, OPFS here;
  * files on disk in `@msae/data/node`. Parsers in this package take a `RandomAccess` and never load more than they need.
  */
+import { msaeError } from '@msae/schema';
 
 export interface ReadOptions {
   signal?: AbortSignal | undefined;
@@ -26,12 +27,14 @@ export type ByteInput = RandomAccess | Uint8Array | ArrayBuffer | Blob;
 /** Throws unless `offset`, `length` lie inside `source`. */
 export function checkRange(source: { name: string; size: number }, offset: number, length: number): void {
   if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0) {
-    throw new Error(
+    throw msaeError(
+      'value',
       `${source.name}: cannot read ${length} bytes at offset ${offset}: both must be whole and >= 0`,
     );
   }
   if (offset + length > source.size) {
-    throw new Error(
+    throw msaeError(
+      'file',
       `${source.name}: ${length} bytes were wanted at offset ${offset}, but the file has ${source.size}; it is truncated or damaged`,
     );
   }

@@ -1,4 +1,5 @@
 /** Element types of safetensors files (and of the activation store), and their way to and from typed arrays. */
+import { msaeError } from '@msae/schema';
 import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './halfFloat.ts';
 
 export type Dtype = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
@@ -79,7 +80,7 @@ export function float32ToBytes(data: Float32Array, dtype: Dtype): Uint8Array {
     case 'F64':
       return bytesOf(Float64Array.from(data));
     default:
-      throw new Error(`dtype ${dtype}: float32 values are written as F32, F16, BF16 or F64`);
+      throw msaeError('option', `dtype ${dtype}: float32 values are written as F32, F16, BF16 or F64`);
   }
 }
 
@@ -97,5 +98,5 @@ export function dtypeOf(array: TypedArray): Dtype {
   if (array instanceof Int8Array) return 'I8';
   if (array instanceof Uint8Array) return 'U8';
   if (array instanceof BigInt64Array) return 'I64';
-  throw new Error('a Uint16Array needs its dtype named: F16 or BF16');
+  throw msaeError('option', 'a Uint16Array needs its dtype named: F16 or BF16');
 }

@@ -1,4 +1,6 @@
+import { check, givenBy, msaeError, object, optional, type Schema, whole } from '@msae/schema';
 import { checkRange, type RandomAccess, type ReadOptions } from './byteSource.ts';
+import { fetchSchema, signalSchema } from './options.ts';
 
 export interface HttpOptions {
   /** Defaults to the global fetch. */
@@ -9,17 +11,34 @@ export interface HttpOptions {
   signal?: AbortSignal | undefined;
 }
 
+const schema: Schema<HttpOptions> = object<HttpOptions>({
+  fetch: optional(fetchSchema),
+  headers: optional(
+    givenBy<Record<string, string>>(
+      'headers by name',
+      (value) => typeof value === 'object' && value !== null,
+      {
+        help: 'sent with every request',
+      },
+    ),
+  ),
+  retries: optional(whole({ min: 0, help: 'further tries of a failed request' }), 2),
+  signal: optional(signalSchema),
+});
+
 /**
  * A file behind HTTP, read by range requests (RFC 9110 §14). Throws when the server does not honour ranges:
  * a range must never turn silently into a download of the whole file.
  */
-export async function fromUrl(url: string | URL, options: HttpOptions = {}): Promise<RandomAccess> {
+export async function fromUrl(url: string | URL, given: HttpOptions = {}): Promise<RandomAccess> {
+  const options = check(schema, given, 'fromUrl');
   const name = String(url);
   const first = await request(name, 0, 1, options, options.signal);
   const total = Number(/\/(\d+)$/.exec(first.headers.get('content-range') ?? '')?.[1] ?? Number.NaN);
   await first.arrayBuffer();
   if (!Number.isSafeInteger(total)) {
-    throw new Error(
+    throw msaeError(
+      'file',
       `${name}: the server's Content-Range gives no total size; serve it with one (and expose the header by CORS)`,
     );
   }
@@ -32,7 +51,8 @@ export async function fromUrl(url: string | URL, options: HttpOptions = {}): Pro
       const response = await request(name, offset, length, options, readOptions?.signal ?? options.signal);
       const bytes = new Uint8Array(await response.arrayBuffer());
       if (bytes.byteLength !== length) {
-        throw new Error(
+        throw msaeError(
+          'file',
           `${name}: the server sent ${bytes.byteLength} bytes for a range of ${length} at offset ${offset}`,
         );
       }
@@ -58,7 +78,7 @@ async function request(
       response = await send(url, { headers, ...(signal ? { signal } : {}) });
     } catch (cause) {
       if (signal?.aborted || last)
-        throw new Error(`${url}: the request failed: ${message(cause)}`, { cause });
+        throw msaeError('file', `${url}: the request failed: ${message(cause)}`, { cause });
       await pause(attempt);
       continue;
     }
@@ -70,11 +90,15 @@ async function request(
       continue;
     }
     if (response.status === 200) {
-      throw new Error(
+      throw msaeError(
+        'file',
         `${url}: the server does not honour range requests (it answered 200, not 206); serve it by one that does`,
       );
     }
-    throw new Error(`${url}: the server answered ${response.status} ${response.statusText}`.trimEnd());
+    throw msaeError(
+      'file',
+      `${url}: the server answered ${response.status} ${response.statusText}`.trimEnd(),
+    );
   }
 }
 

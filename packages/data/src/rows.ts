@@ -2,6 +2,7 @@
  * Activations that are addressed by row: what every file format and store of this package opens as, and what
  * `streamRows` turns into a shuffled or sequential `ActivationSource`.
  */
+import { msaeError } from '@msae/schema';
 import type { ReadOptions } from './byteSource.ts';
 import type { ActivationBatch } from './source.ts';
 
@@ -59,7 +60,8 @@ export async function readRows(
 /** Throws unless [begin, end) lies within the rows. */
 export function checkRows(rows: { name: string; length: number }, begin: number, end: number): void {
   if (!Number.isInteger(begin) || !Number.isInteger(end) || begin < 0 || end < begin || end > rows.length) {
-    throw new Error(
+    throw msaeError(
+      'value',
       `${rows.name}: rows [${begin}, ${end}) were asked for, but there are rows 0 to ${rows.length}`,
     );
   }

@@ -1,8 +1,10 @@
 /**
  * safetensors files, read lazily: opening reads the header, each tensor (or a range of its rows) is read when asked for.
  */
+import { check, msaeError } from '@msae/schema';
 import { type ByteInput, type RandomAccess, type ReadOptions, toRandomAccess } from './byteSource.ts';
 import { bytesToFloat32, dtypeBytes, type TypedArray, typedView } from './dtype.ts';
+import { type OpenOptions, openOptionsSchema } from './options.ts';
 import { readSafetensorsHeader, type TensorInfo } from './safetensorsHeader.ts';
 
 export interface Safetensors {
@@ -25,21 +27,14 @@ export interface Safetensors {
   close(): Promise<void>;
 }
 
-export interface ReadSafetensorsOptions extends ReadOptions {
-  /** What error messages call bytes that have no name of their own. */
-  name?: string;
-}
-
 /**
  * Opens a safetensors file.
  *
  * @param input bytes, a File or Blob, or any `RandomAccess` (HTTP, OPFS, `openFile` of `@msae/data/node`)
  * @throws one Error naming the file, the field and where it can the byte, when the file is not valid
  */
-export async function readSafetensors(
-  input: ByteInput,
-  options: ReadSafetensorsOptions = {},
-): Promise<Safetensors> {
+export async function readSafetensors(input: ByteInput, given: OpenOptions = {}): Promise<Safetensors> {
+  const options = check(openOptionsSchema, given, 'readSafetensors');
   const source = toRandomAccess(input, options.name);
   const { tensors, metadata } = await readSafetensorsHeader(source, options);
 
@@ -48,7 +43,8 @@ export async function readSafetensors(
     if (!found) {
       const names = [...tensors.keys()];
       const listed = names.slice(0, 20).join(', ') + (names.length > 20 ? `, … (${names.length})` : '');
-      throw new Error(
+      throw msaeError(
+        'file',
         `${source.name}: there is no tensor ${JSON.stringify(tensor)}; it has: ${listed || 'none'}`,
       );
     }
@@ -73,9 +69,11 @@ export async function readSafetensors(
     async readRows(tensor, begin, end, readOptions) {
       const { shape, size, offset, dtype } = info(tensor);
       const rows = shape[0];
-      if (rows === undefined) throw new Error(`${source.name}: tensor ${tensor} is a scalar and has no rows`);
+      if (rows === undefined)
+        throw msaeError('shape', `${source.name}: tensor ${tensor} is a scalar and has no rows`);
       if (!Number.isInteger(begin) || !Number.isInteger(end) || begin < 0 || end < begin || end > rows) {
-        throw new Error(
+        throw msaeError(
+          'value',
           `${source.name}: tensor ${tensor} has rows 0 to ${rows}; [${begin}, ${end}) is not within`,
         );
       }
@@ -85,7 +83,8 @@ export async function readSafetensors(
     },
     async readNumber(tensor, readOptions) {
       const { size } = info(tensor);
-      if (size !== 1) throw new Error(`${source.name}: tensor ${tensor} has ${size} elements, expected 1`);
+      if (size !== 1)
+        throw msaeError('shape', `${source.name}: tensor ${tensor} has ${size} elements, expected 1`);
       return Number((await readTyped(tensor, readOptions))[0]);
     },
     async close() {

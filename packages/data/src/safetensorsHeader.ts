@@ -3,6 +3,7 @@
  * hostile: everything the header claims is checked against the file's size before anything is allocated from it.
  * Format: https://github.com/huggingface/safetensors#format
  */
+import { msaeError } from '@msae/schema';
 import type { RandomAccess, ReadOptions } from './byteSource.ts';
 import { type Dtype, dtypeBytes, isDtype } from './dtype.ts';
 import { duplicateKey } from './jsonKeys.ts';
@@ -34,7 +35,7 @@ export async function readSafetensorsHeader(
   options: ReadOptions = {},
 ): Promise<SafetensorsHeader> {
   const fail = (what: string): never => {
-    throw new Error(`${source.name}: not a valid safetensors file: ${what}`);
+    throw msaeError('file', `${source.name}: not a valid safetensors file: ${what}`);
   };
   if (source.size < 8) fail(`it has ${source.size} bytes, and the header length alone takes 8 (byte 0)`);
   const start = await source.read(0, 8, options);

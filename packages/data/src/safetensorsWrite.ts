@@ -3,6 +3,7 @@
  * header padded with spaces to 8 bytes). Data may be given lazily and in chunks: nothing larger than a chunk is held,
  * so a file may be larger than memory.
  */
+import { check, givenBy, msaeError, object, optional, type Schema } from '@msae/schema';
 import { bytesOf, type Dtype, dtypeBytes, dtypeOf, float32ToBytes, type TypedArray } from './dtype.ts';
 import { elementCount } from './safetensorsHeader.ts';
 
@@ -25,6 +26,19 @@ export interface WriteSafetensorsOptions {
   metadata?: Readonly<Record<string, string>>;
 }
 
+const schema: Schema<WriteSafetensorsOptions> = object<WriteSafetensorsOptions>({
+  metadata: optional(
+    givenBy<Readonly<Record<string, string>>>(
+      'texts by name',
+      (value) =>
+        typeof value === 'object' &&
+        value !== null &&
+        Object.values(value).every((v) => typeof v === 'string'),
+      { help: 'stored as __metadata__' },
+    ),
+  ),
+});
+
 /** Where bytes go, in order. */
 export interface ByteSink {
   write(bytes: Uint8Array): void | Promise<void>;
@@ -42,7 +56,8 @@ export function safetensorsChunks(
   options: WriteSafetensorsOptions = {},
 ): { byteLength: number; chunks: () => AsyncGenerator<Uint8Array> } {
   const ordered = tensors.map(withDtype).sort(byRankThenName);
-  const header = encodeHeader(ordered, options.metadata);
+  const { metadata } = check(schema, options, 'safetensors');
+  const header = encodeHeader(ordered, metadata);
   const dataBytes = ordered.reduce((sum, tensor) => sum + tensor.byteLength, 0);
   async function* chunks(): AsyncGenerator<Uint8Array> {
     yield header;
@@ -58,7 +73,8 @@ export function safetensorsChunks(
       }
       if (written !== tensor.byteLength) {
         const got = written > tensor.byteLength ? 'more' : `only ${written}`;
-        throw new Error(
+        throw msaeError(
+          'shape',
           `tensor ${tensor.name}: ${tensor.dtype} of shape [${tensor.shape.join(', ')}] needs ${tensor.byteLength} bytes, got ${got}`,
         );
       }
@@ -105,11 +121,14 @@ interface Sized extends TensorToWrite {
 function withDtype(tensor: TensorToWrite): Sized {
   const { name, shape, data } = tensor;
   const dtype = tensor.dtype ?? (typeof data === 'function' ? undefined : dtypeOf(data));
-  if (!dtype) throw new Error(`tensor ${name}: data given in chunks needs its dtype named`);
-  if (name === '__metadata__') throw new Error('a tensor cannot be named __metadata__');
+  if (!dtype) throw msaeError('option', `tensor ${name}: data given in chunks needs its dtype named`);
+  if (name === '__metadata__') throw msaeError('option', 'a tensor cannot be named __metadata__');
   const byteLength = elementCount(shape) * dtypeBytes[dtype];
   if (!shape.every((n) => Number.isSafeInteger(n) && n >= 0) || !Number.isSafeInteger(byteLength)) {
-    throw new Error(`tensor ${name}: shape [${shape.join(', ')}] is not a list of whole numbers >= 0`);
+    throw msaeError(
+      'shape',
+      `tensor ${name}: shape [${shape.join(', ')}] is not a list of whole numbers >= 0`,
+    );
   }
   return { ...tensor, dtype, byteLength };
 }
@@ -123,7 +142,7 @@ function encodeHeader(tensors: readonly Sized[], metadata: WriteSafetensorsOptio
   const names = new Set<string>();
   let offset = 0;
   for (const { name, dtype, shape, byteLength } of tensors) {
-    if (names.has(name)) throw new Error(`tensor ${name} is given twice`);
+    if (names.has(name)) throw msaeError('option', `tensor ${name} is given twice`);
     names.add(name);
     entries.push([name, { dtype, shape, data_offsets: [offset, offset + byteLength] }]);
     offset += byteLength;
@@ -148,6 +167,6 @@ function* encodeChunk(part: Chunk, tensor: Sized): Generator<Uint8Array> {
       yield float32ToBytes(part.subarray(i, i + chunkElements), dtype);
     }
   } else {
-    throw new Error(`tensor ${name}: a ${part.constructor.name} cannot be written as ${dtype}`);
+    throw msaeError('option', `tensor ${name}: a ${part.constructor.name} cannot be written as ${dtype}`);
   }
 }

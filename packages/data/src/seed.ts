@@ -1,4 +1,5 @@
 import { createRng, type Rng } from '@msae/sampler';
+import { msaeError } from '@msae/schema';
 
 /**
  * An independent generator for one purpose: `streamRng(seed, epoch, pool)`. The numbers are hashed together
@@ -7,7 +8,7 @@ import { createRng, type Rng } from '@msae/sampler';
 export function streamRng(...path: number[]): Rng {
   let hash = 0x9e3779b9;
   for (const part of path) {
-    if (!Number.isSafeInteger(part)) throw new Error(`seed: expected a whole number, got ${part}`);
+    if (!Number.isSafeInteger(part)) throw msaeError('option', `seed: expected a whole number, got ${part}`);
     hash = mix(hash ^ (part | 0));
     hash = mix(hash ^ Math.floor(part / 2 ** 32));
   }

@@ -2,6 +2,8 @@
  * The contract between what makes activations and what trains on them: batches of rows, a known width, and a
  * position that is a small JSON value. `seek(position())` on a fresh source of the same data continues bit for bit.
  */
+import { check, msaeError, object, optional, type Schema, whole } from '@msae/schema';
+import { signalSchema } from './options.ts';
 
 /** Rows of activations, row-major. The arrays belong to the receiver: a source never writes to them again. */
 export interface ActivationBatch {
@@ -39,18 +41,22 @@ export interface ActivationSource {
   seek(position: SourcePosition): void;
 }
 
-/** Throws unless `batchSize` is a whole number >= 1. */
-export function checkBatchSize(batchSize: number): void {
-  if (!Number.isSafeInteger(batchSize) || batchSize < 1) {
-    throw new Error(`batchSize: expected a whole number >= 1, got ${batchSize}`);
-  }
+const batchesSchema: Schema<BatchesOptions> = object<BatchesOptions>({
+  batchSize: whole({ min: 1, help: 'rows of a batch' }),
+  signal: optional(signalSchema),
+});
+
+/** What `batches` was given. @throws MsaeError `option` */
+export function checkBatches(options: BatchesOptions): BatchesOptions {
+  return check(batchesSchema, options, 'batches');
 }
 
 /** Throws on the first NaN or infinity, naming row and column. `firstRow` is the row number of data[0]. */
 export function checkFinite(data: Float32Array, width: number, where: string, firstRow = 0): void {
   if (allFinite(data)) return;
   const i = data.findIndex((value) => !Number.isFinite(value));
-  throw new Error(
+  throw msaeError(
+    'value',
     `${where}: row ${firstRow + Math.floor(i / width)}, column ${i % width} is ${data[i]}; activations must be finite`,
   );
 }

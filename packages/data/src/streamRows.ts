@@ -2,6 +2,18 @@
  * A stream of batches over rows of any origin: shuffled or in order, prefetched, in bounded memory, and resumable bit
  * for bit from a position of a few numbers.
  */
+import {
+  check,
+  choice,
+  givenBy,
+  msaeError,
+  number,
+  object,
+  optional,
+  type Schema,
+  switchable,
+  whole,
+} from '@msae/schema';
 import { cutBlocks, type Pool, planEpoch } from './blockPlan.ts';
 import { createPoolReader, type LoadedPool } from './poolReader.ts';
 import { type ActivationRows, tokenColumns } from './rows.ts';
@@ -9,7 +21,7 @@ import {
   type ActivationBatch,
   type ActivationSource,
   type BatchesOptions,
-  checkBatchSize,
+  checkBatches,
   type SourcePosition,
 } from './source.ts';
 
@@ -23,6 +35,20 @@ export interface StreamRowsOptions {
   /** NaN and infinities: an error that names row and column (default), or let through. */
   nonFinite?: 'error' | 'pass';
 }
+
+export const streamRowsSchema: Schema<StreamRowsOptions> = object<StreamRowsOptions>({
+  shuffle: optional(switchable(whole({ help: 'seed of the shuffle; false keeps the order' })), false),
+  epochs: optional(
+    givenBy<number>(
+      'a whole number >= 1 or Infinity',
+      (value) => value === Number.POSITIVE_INFINITY || (Number.isSafeInteger(value) && Number(value) >= 1),
+      { help: 'passes over the rows' },
+    ),
+    1,
+  ),
+  bufferBytes: optional(number({ help: 'memory of the two pools, bytes' }), 48 * 2 ** 20),
+  nonFinite: optional(choice(['error', 'pass'], { help: 'NaN and infinities' }), 'error'),
+});
 
 /**
  * How well a shuffled stream is mixed. Two rows of one pool come from the same block of neighbours with probability
@@ -48,19 +74,25 @@ export interface StreamedRows extends ActivationSource {
 /**
  * Turns rows into a source of batches.
  *
- * @throws on the first read: what the rows' format throws, or the first NaN or infinity by row and column
+ * @throws MsaeError `option`, `value` where there are no rows; on the first read: what the rows' format throws, or the first
+ *   NaN or infinity by row and column
  */
 export function streamRows(rows: ActivationRows, options: StreamRowsOptions = {}): StreamedRows {
-  const { shuffle = false, epochs = 1, bufferBytes = 48 * 2 ** 20, nonFinite = 'error' } = options;
+  const {
+    shuffle = false,
+    epochs = 1,
+    bufferBytes = 0,
+    nonFinite = 'error',
+  } = check(streamRowsSchema, options, 'streamRows');
   const seed = shuffle === false ? undefined : shuffle;
-  if (!(epochs >= 1) || (epochs !== Number.POSITIVE_INFINITY && !Number.isSafeInteger(epochs))) {
-    throw new Error(`epochs: expected a whole number >= 1 or Infinity, got ${epochs}`);
-  }
-  if (rows.length === 0) throw new Error(`${rows.name}: there are no rows to stream`);
+  if (rows.length === 0) throw msaeError('value', `${rows.name}: there are no rows to stream`);
   const rowBytes = 4 * (rows.width + rows.columns.length);
   const poolRows = Math.min(rows.length, Math.floor(bufferBytes / 2 / rowBytes));
   if (!(poolRows >= 1)) {
-    throw new Error(`bufferBytes: ${bufferBytes} do not hold two rows of ${rowBytes} bytes; raise it`);
+    throw msaeError(
+      'option',
+      `bufferBytes: ${bufferBytes} do not hold two rows of ${rowBytes} bytes; raise it`,
+    );
   }
   const blocks = cutBlocks(rows, poolRows);
   const kind = seed === undefined ? 'rows' : 'shuffled-rows';
@@ -76,9 +108,10 @@ export function streamRows(rows: ActivationRows, options: StreamRowsOptions = {}
   let row = 0; // rows of this epoch already handed out
   let running = false;
 
-  async function* batches({ batchSize, signal }: BatchesOptions): AsyncGenerator<ActivationBatch> {
-    checkBatchSize(batchSize);
-    if (running) throw new Error(`${rows.name}: one iteration at a time; finish or leave the one before`);
+  async function* batches(given: BatchesOptions): AsyncGenerator<ActivationBatch> {
+    const { batchSize, signal } = checkBatches(given);
+    if (running)
+      throw msaeError('state', `${rows.name}: one iteration at a time; finish or leave the one before`);
     running = true;
     const reader = createPoolReader(rows, { capacity: poolRows, seed, signal, nonFinite });
     let loaded: LoadedPool | undefined;
@@ -124,7 +157,8 @@ export function streamRows(rows: ActivationRows, options: StreamRowsOptions = {}
     seek(position: SourcePosition) {
       const { kind: otherKind, key: otherKey, epoch: e, row: r } = position;
       if (otherKind !== kind || JSON.stringify(otherKey) !== JSON.stringify(key)) {
-        throw new Error(
+        throw msaeError(
+          'state',
           `${rows.name}: the position belongs to another stream (${describe(otherKind, otherKey)}; this one is ${describe(kind, key)}); open the same data with the same seed and bufferBytes`,
         );
       }
@@ -135,7 +169,8 @@ export function streamRows(rows: ActivationRows, options: StreamRowsOptions = {}
         (r as number) < 0 ||
         (r as number) >= rows.length
       ) {
-        throw new Error(
+        throw msaeError(
+          'state',
           `${rows.name}: the position's epoch ${e} and row ${r} do not fit ${rows.length} rows`,
         );
       }

@@ -2,15 +2,16 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { msaeError } from '@msae/schema';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openStore, openStoreWriter } from '../src/index.ts';
 import {
-  fileDirectory,
   recoverDirectory,
   removePartials,
   replaceDirectory,
   writeFileAtomic,
-} from '../src/node/index.ts';
+} from '../src/node/atomicFile.ts';
+import { fileDirectory } from '../src/node/fileDirectory.ts';
 import { errorOf } from './expectError.ts';
 import { firstWrongRow, makeBatch } from './storeRows.ts';
 
@@ -31,7 +32,7 @@ describe('writeFileAtomic', () => {
     });
     const failing = writeFileAtomic(path, async (sink) => {
       await sink.write(new TextEncoder().encode('thr'));
-      throw new Error('stopped');
+      throw msaeError('state', 'stopped');
     });
     expect((await errorOf(() => failing)).message).toBe('stopped');
     expect(await read('a.txt')).toBe('two');
@@ -60,7 +61,7 @@ describe('replaceDirectory', () => {
     await errorOf(() =>
       replaceDirectory(path(), async (partial) => {
         await writeFile(join(partial, 'half'), '');
-        throw new Error('stopped');
+        throw msaeError('state', 'stopped');
       }),
     );
     expect(await read('checkpoint', 'deep', 'x')).toBe('two');

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
+import { encodeNpz } from '../src/formats/npz.ts';
 import { crc32 } from '../src/formats/zip.ts';
-import { encodeNpy, encodeNpz, npyRows, readNpy, readNpz, readRows } from '../src/index.ts';
+import { encodeNpy, npyRows, readNpy, readNpz, readRows } from '../src/index.ts';
 import { errorOf } from './expectError.ts';
 
 const fixture = async (name: string): Promise<Uint8Array> =>

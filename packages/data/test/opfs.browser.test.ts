@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
+import { encodeNpz } from '../src/formats/npz.ts';
 import {
-  encodeNpz,
   fromBlob,
   httpDirectory,
   openStore,

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isMsaeError } from '@msae/schema';
 import fc from 'fast-check';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, it } from 'vitest';
@@ -154,7 +155,7 @@ describe('hostile Parquet files', () => {
             try {
               await readRows(await parquetRows(bytes, { name: 'damaged' }));
             } catch (error) {
-              expect((error as Error).constructor).toBe(Error);
+              expect(isMsaeError(error)).toBe(true);
               expect((error as Error).message).toMatch(/^damaged/);
             }
             expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64e6);

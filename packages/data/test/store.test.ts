@@ -13,12 +13,12 @@ import {
   openStoreWriter,
   readRows,
   readSafetensors,
-  type StoreIndex,
-  type StoreWriterOptions,
   streamRows,
   type WritableDirectory,
 } from '../src/index.ts';
 import { fileDirectory, openFile, openRows } from '../src/node/index.ts';
+import type { StoreIndex } from '../src/store/storeIndex.ts';
+import type { StoreWriterOptions } from '../src/store/storeWriter.ts';
 import { errorOf } from './expectError.ts';
 import { firstWrongRow, makeBatch } from './storeRows.ts';
 
@@ -209,7 +209,7 @@ describe('writing what does not fit', () => {
     expect((await errorOf(() => writerFor({ dtype: 'F32', existing: 'resume' }, there))).message).toBe(
       'store: cannot resume: the store has width 12, F16, columns []; these are width 12, F32, columns []',
     );
-    expect((await errorOf(() => writerFor({ width: 0 }))).message).toMatch(/^width: /);
+    expect((await errorOf(() => writerFor({ width: 0 }))).message).toMatch(/^store: width: /);
   });
 });
 

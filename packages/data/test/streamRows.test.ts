@@ -1,12 +1,8 @@
+import { msaeError } from '@msae/schema';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  type ActivationBatch,
-  type ActivationRows,
-  arrayRows,
-  type StreamedRows,
-  streamRows,
-} from '../src/index.ts';
+import { type ActivationBatch, type ActivationRows, arrayRows, streamRows } from '../src/index.ts';
+import type { StreamedRows } from '../src/streamRows.ts';
 import { errorOf } from './expectError.ts';
 
 /** Rows whose first column is their own number, in blocks of `blockRows`. */
@@ -215,7 +211,7 @@ describe('streamRows', () => {
     const rows = numbered(100);
     const read = rows.readInto;
     rows.readInto = (target, at, begin, end) => {
-      if (begin >= 48) throw new Error('numbered: the disk is on fire');
+      if (begin >= 48) throw msaeError('file', 'numbered: the disk is on fire');
       return read(target, at, begin, end);
     };
     const got: number[] = [];
@@ -229,12 +225,15 @@ describe('streamRows', () => {
 
   it('refuses what cannot be', async () => {
     const rows = numbered(10);
-    expect((await errorOf(() => streamRows(rows, { epochs: 0 }))).message).toMatch(/^epochs: /);
+    expect((await errorOf(() => streamRows(rows, { epochs: 0 }))).message).toMatch(/^streamRows: epochs: /);
     expect((await errorOf(() => streamRows(rows, { bufferBytes: 8 }))).message).toMatch(
       /^bufferBytes: 8 do not hold/,
     );
+    expect((await errorOf(() => streamRows(rows, { epoch: 2 } as never))).message).toMatch(
+      /there is no option epoch \(did you mean epochs\?\)/,
+    );
     expect((await errorOf(() => streamRows(numbered(0)))).message).toMatch(/no rows to stream/);
-    expect((await errorOf(() => collect(streamRows(rows), 0))).message).toMatch(/^batchSize: /);
+    expect((await errorOf(() => collect(streamRows(rows), 0))).message).toMatch(/^batches: batchSize: /);
     expect((await errorOf(() => streamRows({ ...rows, length: 2 ** 40, blockRows: 1 }))).message).toMatch(
       /1099511627776 blocks; at most/,
     );

@@ -1,12 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import {
-  defaultTree,
-  type LabelledSource,
-  parseTree,
-  synthBench,
-  type TreeNode,
-  toyTree,
-} from '../src/index.ts';
+import { type LabelledSource, synthBench, type TreeNode, toyTree } from '../src/index.ts';
+import { defaultTree } from '../src/synthetic/defaultTree.ts';
+import { parseTree } from '../src/synthetic/featureTree.ts';
 import { normalQuantile } from '../src/synthetic/normalQuantile.ts';
 import { errorOf } from './expectError.ts';
 
@@ -138,11 +133,14 @@ describe('toyTree', () => {
 
   it('says where a tree does not fit the schema', async () => {
     const bad: [unknown, RegExp][] = [
-      [null, /feature tree: the root: /],
+      [null, /^feature tree: expected an object/],
       [{}, /active_prob/],
-      [{ active_prob: 1.5 }, /^feature tree: active_prob: .*<=1/],
-      [{ active_prob: 1, children: [{ active_prob: 0.1, colour: 1 }] }, /children\.0\.colour/],
-      [{ active_prob: 1, children: [{ active_prob: 'x' }] }, /children\.0\.active_prob/],
+      [{ active_prob: 1.5 }, /^feature tree: active_prob: .*≤ 1/],
+      [
+        { active_prob: 1, children: [{ active_prob: 0.1, colour: 1 }] },
+        /children\.0: there is no option colour/,
+      ],
+      [{ active_prob: 1, children: [{ active_prob: 'x' }] }, /children\.0: active_prob: expected a number/],
       [{ active_prob: 1, children: {} }, /children/],
       [
         { active_prob: 1, mutually_exclusive_children: true, children: [{ active_prob: 1 }] },
@@ -241,9 +239,9 @@ describe('synthBench', () => {
   });
 
   it('refuses what cannot be', async () => {
-    expect((await errorOf(() => synthBench({ nFeatures: 0 }))).message).toMatch(/^nFeatures: /);
-    expect((await errorOf(() => synthBench({ depth: -1 }))).message).toMatch(/^depth: /);
-    expect((await errorOf(() => synthBench({ rates: [0.5, 0.1] }))).message).toMatch(/^rates: /);
+    expect((await errorOf(() => synthBench({ nFeatures: 0 }))).message).toMatch(/^synthBench: nFeatures: /);
+    expect((await errorOf(() => synthBench({ depth: -1 }))).message).toMatch(/^synthBench: depth: /);
+    expect((await errorOf(() => synthBench({ rates: [0.5, 0.1] }))).message).toMatch(/^synthBench: rates: /);
   });
 
   it('knows the quantiles of the normal distribution', () => {

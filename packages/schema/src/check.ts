@@ -6,10 +6,15 @@ import { msaeError } from './errors.ts';
 /** A schema whose checked value is a T, defaults filled in. */
 export type Schema<T> = v.GenericSchema<unknown, T>;
 
+/** `other` has no text: a storage, a callback. */
+export type LeafValue = 'number' | 'boolean' | 'text' | 'choice' | 'other';
+
 /** What a schema is made of: for flags, tables, and messages. */
 export type SchemaNode =
   | {
       readonly type: 'leaf';
+      /** What its text on a command line stands for. */
+      readonly value: LeafValue;
       readonly expects: string;
       readonly values?: readonly unknown[];
       readonly help?: string;

@@ -19,6 +19,7 @@
 
 export {
   check,
+  type LeafValue,
   type OptionRow,
   optionRows,
   problems,
@@ -26,7 +27,7 @@ export {
   type SchemaNode,
   schemaNode,
 } from './check.ts';
-export { didYouMean } from './didYouMean.ts';
+export { didYouMean, nearestNames } from './didYouMean.ts';
 export { type ErrorCode, type ErrorDetails, isMsaeError, type MsaeError, msaeError } from './errors.ts';
 export {
   choice,

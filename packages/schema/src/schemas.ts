@@ -1,6 +1,6 @@
 /** The schemas that options are written in: valibot underneath, with help texts and messages of one kind. */
 import * as v from 'valibot';
-import { type Schema, withNode } from './check.ts';
+import { type LeafValue, type Schema, withNode } from './check.ts';
 import { didYouMean } from './didYouMean.ts';
 
 /** What a person should know about an option. */
@@ -19,6 +19,7 @@ export interface NumberNotes extends FieldNotes {
 }
 
 function leaf<T>(
+  value: LeafValue,
   expects: string,
   ok: (value: unknown) => boolean,
   { help }: FieldNotes,
@@ -26,6 +27,7 @@ function leaf<T>(
 ): Schema<T> {
   return withNode<T>(v.custom<T>(ok, expects), {
     type: 'leaf',
+    value,
     expects,
     ...(values && { values }),
     ...(help !== undefined && { help }),
@@ -52,13 +54,19 @@ function bounds({ min, max, above, below }: NumberNotes): string {
 /** A finite number within bounds. */
 export function number(notes: NumberNotes = {}): Schema<number> {
   const range = bounds(notes);
-  return leaf(range ? `a number ${range}` : 'a finite number', (value) => bounded(value, notes), notes);
+  return leaf(
+    'number',
+    range ? `a number ${range}` : 'a finite number',
+    (value) => bounded(value, notes),
+    notes,
+  );
 }
 
 /** A whole number within bounds. */
 export function whole(notes: NumberNotes = {}): Schema<number> {
   const range = bounds(notes);
   return leaf(
+    'number',
     range ? `a whole number ${range}` : 'a whole number',
     (value) => Number.isSafeInteger(value) && bounded(value, notes),
     notes,
@@ -67,12 +75,12 @@ export function whole(notes: NumberNotes = {}): Schema<number> {
 
 /** true or false. */
 export function flag(notes: FieldNotes = {}): Schema<boolean> {
-  return leaf('true or false', (value) => typeof value === 'boolean', notes, [true, false]);
+  return leaf('boolean', 'true or false', (value) => typeof value === 'boolean', notes, [true, false]);
 }
 
 /** A string that is not empty. */
 export function text(notes: FieldNotes = {}): Schema<string> {
-  return leaf('text', (value) => typeof value === 'string' && value !== '', notes);
+  return leaf('text', 'text', (value) => typeof value === 'string' && value !== '', notes);
 }
 
 /** One of some values. */
@@ -81,6 +89,7 @@ export function choice<const T extends string | number | boolean | null>(
   notes: FieldNotes = {},
 ): Schema<T> {
   return leaf(
+    'choice',
     `one of ${values.join(', ')}`,
     (value) => (values as readonly unknown[]).includes(value),
     notes,
@@ -95,6 +104,7 @@ export function literal<const T extends string | number | boolean | null>(
 ): Schema<T> {
   return withNode<T>(v.literal(value as string, JSON.stringify(value)), {
     type: 'leaf',
+    value: 'choice',
     expects: JSON.stringify(value),
     values: [value],
     ...(notes.help !== undefined && { help: notes.help }),
@@ -107,7 +117,7 @@ export function givenBy<T>(
   ok: (value: unknown) => boolean,
   notes: FieldNotes = {},
 ): Schema<T> {
-  return leaf(expects, ok, notes);
+  return leaf('other', expects, ok, notes);
 }
 
 /** A list of one kind of thing. */

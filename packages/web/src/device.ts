@@ -2,25 +2,21 @@
  * The tfjs WebGPU backend on a device of our own: every compute limit of the adapter (tfjs asks for six of them),
  * guarded by deviceGuard.ts. Takes the `GPU` object, so that browsers and Dawn in Node share it.
  */
-import type { BackendDescription } from '@msae/core';
+import { type BackendDescription, ownKernels } from '@msae/core/backend';
+import { check, msaeError } from '@msae/schema';
 import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
 import {
   findBackend,
   findBackendFactory,
-  getKernelsForBackend,
   registerBackend,
   removeBackend,
   setBackend,
 } from '@tensorflow/tfjs-core';
-import { type DeviceGuard, type DeviceHandlers, guardDevice, maxTensorBytes } from './deviceGuard.ts';
+import { type DeviceGuard, guardDevice, maxTensorBytes } from './deviceGuard.ts';
 import { registerWebGpuKernels } from './kernels/registerKernels.ts';
+import { type WebGpuOptions, webGpuOptionsSchema } from './options.ts';
 
-export interface WebGpuOptions extends DeviceHandlers {
-  /** Accept a software adapter such as SwiftShader (correct, but slower than wasm). Default `false`. */
-  allowFallback?: boolean;
-  /** Passed to `requestAdapter`. Default `'high-performance'`. */
-  powerPreference?: GPUPowerPreference;
-}
+export type { WebGpuOptions } from './options.ts';
 
 const LIMITS = [
   'maxBufferSize',
@@ -40,17 +36,19 @@ const FEATURES: readonly GPUFeatureName[] = ['timestamp-query', 'shader-f16', 's
 
 let current: { backend: WebGPUBackend; guard: DeviceGuard } | undefined;
 
-/** The adapter of `gpu`, or an error that says why there is none that may be used. */
-export async function requestWebGpuAdapter(gpu: GPU, options: WebGpuOptions = {}): Promise<GPUAdapter> {
-  const { allowFallback = false, powerPreference = 'high-performance' } = options;
-  const adapter = await gpu.requestAdapter({ powerPreference });
+/** @throws MsaeError `device` that says why there is no adapter that may be used */
+async function requestAdapter(gpu: GPU, options: WebGpuOptions): Promise<GPUAdapter> {
+  const { allowFallback, powerPreference } = options;
+  const adapter = await gpu.requestAdapter(powerPreference === undefined ? {} : { powerPreference });
   if (!adapter) {
-    throw new Error(
+    throw msaeError(
+      'device',
       'webgpu: no adapter was found; a GPU with a Vulkan, Metal or Direct3D 12 driver is needed (in Chrome see chrome://gpu).',
     );
   }
   if (!allowFallback && isSoftware(adapter)) {
-    throw new Error(
+    throw msaeError(
+      'device',
       `webgpu: only a software adapter was found (${adapterName(adapter)}), which is slower than wasm; pass allowFallback: true to use it all the same.`,
     );
   }
@@ -61,24 +59,24 @@ export async function requestWebGpuAdapter(gpu: GPU, options: WebGpuOptions = {}
  * Registers tfjs's `webgpu` backend on a new device of `gpu` and makes it the current backend. A backend
  * registered before is disposed with its tensors, so this is also the way back after a lost device.
  *
- * @throws when there is no adapter, only a software one (see `allowFallback`), or no device can be made.
+ * @throws MsaeError `option` for options that cannot be; `device` when there is no adapter, only a software one (see
+ *   `allowFallback`), or no device can be made.
  */
 export async function registerWebGpu(gpu: GPU, options: WebGpuOptions = {}): Promise<BackendDescription> {
-  const adapter = await requestWebGpuAdapter(gpu, options);
-  const device = await adapter.requestDevice({
-    requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)),
-    requiredLimits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
-  });
+  const checked = check(webGpuOptionsSchema, options, 'webgpu');
+  const adapter = await requestAdapter(gpu, checked);
+  const device = await requestDevice(adapter);
   const { WebGPUBackend } = await import('@tensorflow/tfjs-backend-webgpu');
   releaseWebGpu();
   // Importing the package registers its own factory, which would take a default device.
   if (findBackendFactory('webgpu')) removeBackend('webgpu');
   const instance = new WebGPUBackend(device, adapter.info);
-  const guard = guardDevice(instance, options);
+  const guard = guardDevice(instance, checked);
   registerWebGpuKernels();
   registerBackend('webgpu', () => instance, 3);
   current = { backend: instance, guard };
-  if (!(await setBackend('webgpu'))) throw new Error('webgpu: tfjs could not initialise its backend.');
+  if (!(await setBackend('webgpu')))
+    throw msaeError('device', 'webgpu: tfjs could not initialise its backend.');
   return describeWebGpu(adapter, device);
 }
 
@@ -114,9 +112,16 @@ export function releaseWebGpu(): void {
   instance.device.destroy();
 }
 
-/** The failure of the current device (lost, or a rejected command), if there was one. */
-export function webGpuFailure(): Error | undefined {
-  return current?.guard.failure();
+async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+  try {
+    return await adapter.requestDevice({
+      requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)),
+      requiredLimits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
+    });
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw msaeError('device', `webgpu: ${adapterName(adapter)} gave no device: ${why}`, { cause });
+  }
 }
 
 function describeWebGpu(adapter: GPUAdapter, device: GPUDevice): BackendDescription {
@@ -126,9 +131,7 @@ function describeWebGpu(adapter: GPUAdapter, device: GPUDevice): BackendDescript
     precision: 'float32',
     threads: 1,
     limits: { maxTensorBytes: maxTensorBytes(device) },
-    kernels: getKernelsForBackend('webgpu')
-      .map((kernel) => kernel.kernelName)
-      .filter((name) => name.startsWith('Msae')),
+    kernels: ownKernels(),
   };
 }
 

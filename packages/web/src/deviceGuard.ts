@@ -3,15 +3,8 @@
  * a tensor over the device's limits is refused before it is allocated, a rejected command makes every later
  * read fail, and a lost device fails at once instead of at some later `mapAsync`.
  */
+import { msaeError } from '@msae/schema';
 import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
-
-/** Thrown by every operation after the device was lost. Narrow it with {@link isWebGpuDeviceLost}. */
-export const DEVICE_LOST = 'WebGpuDeviceLostError';
-
-/** True for the error that a lost WebGPU device causes (works across two copies of this package). */
-export function isWebGpuDeviceLost(error: unknown): boolean {
-  return error instanceof Error && error.name === DEVICE_LOST;
-}
 
 /** The largest tensor, in bytes, that `device` can hold and bind to a shader. */
 export function maxTensorBytes(device: GPUDevice): number {
@@ -22,13 +15,11 @@ export function maxTensorBytes(device: GPUDevice): number {
 export interface DeviceHandlers {
   /** A command was rejected or memory ran out. The results computed since then are wrong. */
   onError?: ((error: Error) => void) | undefined;
-  /** The device is gone (driver reset, sleep, GPU process crash). Tensors on it are gone too. */
+  /** The device is gone (driver reset, sleep, GPU process crash). Tensors on it are gone too; `details.lost` is `device`. */
   onLost?: ((error: Error) => void) | undefined;
 }
 
 export interface DeviceGuard {
-  /** The first failure of the device, or `undefined` while it is healthy. */
-  failure(): Error | undefined;
   /** Announces that the device is about to be destroyed on purpose: no handler is called for it. */
   release(): void;
 }
@@ -36,8 +27,9 @@ export interface DeviceGuard {
 /**
  * Guards `backend` in place.
  *
- * @throws (from tfjs operations, later) an error that names the size and the limit when a tensor is too large;
- *   {@link DEVICE_LOST} after a loss; the first uncaptured GPU error when data is read after it.
+ * @throws (from tfjs operations, later) MsaeError `device`: with the size and the limit when a tensor is too large; with
+ *   `details.lost` after a loss; the first uncaptured GPU error when data is read after it. `unsupported` for a synchronous
+ *   read where there can be none.
  */
 export function guardDevice(backend: WebGPUBackend, handlers: DeviceHandlers = {}): DeviceGuard {
   const { device } = backend;
@@ -53,7 +45,8 @@ export function guardDevice(backend: WebGPUBackend, handlers: DeviceHandlers = {
   });
   device.addEventListener('uncapturederror', (event) => {
     event.preventDefault();
-    const error = new Error(
+    const error = msaeError(
+      'device',
       `webgpu: the GPU rejected a command, so the results computed since then are wrong: ${event.error.message} — resume from the last checkpoint on a newly registered device.`,
     );
     failure ??= error;
@@ -87,14 +80,14 @@ export function guardDevice(backend: WebGPUBackend, handlers: DeviceHandlers = {
     const readSync = backend.readSync.bind(backend);
     backend.readSync = (dataId) => {
       if (backend.tensorMap.get(dataId)?.values != null) return readSync(dataId);
-      throw new Error(
+      throw msaeError(
+        'unsupported',
         'webgpu: a tensor cannot be read synchronously here (dataSync, arraySync, print, or moving it to another backend); await tensor.data() first.',
       );
     };
   }
 
   return {
-    failure: () => failure,
     release: () => {
       released = true;
     },
@@ -103,16 +96,18 @@ export function guardDevice(backend: WebGPUBackend, handlers: DeviceHandlers = {
 
 function deviceLostError(info: GPUDeviceLostInfo): Error {
   const why = info.message.trim() || 'no message';
-  const error = new Error(
+  return msaeError(
+    'device',
     `webgpu: the device was lost (${info.reason || 'unknown'}: ${why}). Its tensors are gone; register the backend again and resume from the last checkpoint.`,
+    { lost: 'device' },
   );
-  error.name = DEVICE_LOST;
-  return error;
 }
 
 function tooLargeError(size: number, limit: number): Error {
   const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-  return new RangeError(
+  return msaeError(
+    'device',
     `webgpu: a tensor of ${mib(size)} was asked for, but this device holds at most ${mib(limit)} in one buffer; lower the batch size or nLatents, or use another backend.`,
+    { size, limit },
   );
 }

@@ -11,14 +11,7 @@
  *
  * @module
  */
-export {
-  registerWebGpu,
-  releaseWebGpu,
-  requestWebGpuAdapter,
-  trimWebGpuBuffers,
-  type WebGpuOptions,
-  webGpuFailure,
-} from './device.ts';
-export { type DeviceHandlers, isWebGpuDeviceLost } from './deviceGuard.ts';
-export { type UseWebGpuOptions, useWebGpu } from './useWebGpu.ts';
-export { callback, exposeInWorker, isWorkerGone, linkWorker, moved, type WorkerLink } from './workerLink.ts';
+export { releaseWebGpu, trimWebGpuBuffers } from './device.ts';
+export type { UseWebGpuOptions } from './options.ts';
+export { useWebGpu } from './useWebGpu.ts';
+export { callback, exposeInWorker, linkWorker, moved, type WorkerLink } from './workerLink.ts';

@@ -1,8 +1,11 @@
 /**
  * A typed link to a worker, so that training never blocks the page: comlink, plus what comlink leaves out. A worker that
- * dies rejects every call that waits for it (comlink's promises would hang for ever), and every call after it.
+ * dies rejects every call that waits for it (comlink's promises would hang for ever), and every call after it; an error of the
+ * family arrives as one.
  */
+import { check, givenBy, msaeError, type Schema } from '@msae/schema';
 import { type Endpoint, expose, proxy, type Remote, releaseProxy, transfer, wrap } from 'comlink';
+import { packError, unpackError } from './carriedErrors.ts';
 
 /** The other side's methods, each returning a promise, and what ends the link. */
 export interface WorkerLink<Api> {
@@ -14,18 +17,16 @@ export interface WorkerLink<Api> {
   close(): void;
 }
 
-/** Thrown by calls to a worker that has died or was closed. Narrow it with {@link isWorkerGone}. */
-export const WORKER_GONE = 'WorkerGoneError';
-
-/** True for the error that a dead or closed worker causes (works across two copies of this package). */
-export function isWorkerGone(error: unknown): boolean {
-  return error instanceof Error && error.name === WORKER_GONE;
-}
+const workerSchema: Schema<Worker> = givenBy<Worker>(
+  'a Worker',
+  (value) => typeof Worker !== 'undefined' && value instanceof Worker,
+);
 
 /**
  * Links to a worker that calls {@link exposeInWorker}.
  *
- * @throws (from calls, as rejections) what the method threw, or a {@link WORKER_GONE} error that says why the worker is gone.
+ * @throws MsaeError `option` for anything but a Worker; from calls, as rejections, what the method threw, or MsaeError `device`
+ *   with `details.lost` = `worker` that says why the worker is gone.
  *
  * @example
  * ```ts
@@ -34,6 +35,7 @@ export function isWorkerGone(error: unknown): boolean {
  * ```
  */
 export function linkWorker<Api>(worker: Worker): WorkerLink<Api> {
+  check(workerSchema, worker, 'linkWorker');
   let gone: Error | undefined;
   let closed = false;
   let die!: (reason: Error) => void;
@@ -57,7 +59,12 @@ export function linkWorker<Api>(worker: Worker): WorkerLink<Api> {
       if (typeof name === 'symbol' || name === 'then') return method;
       return (...args: unknown[]): Promise<unknown> => {
         if (gone) return Promise.reject(gone);
-        return Promise.race([(method as (...given: unknown[]) => Promise<unknown>)(...args), died]);
+        const answer = (method as (...given: unknown[]) => Promise<unknown>)(...args).catch(
+          (thrown: unknown) => {
+            throw unpackError(thrown);
+          },
+        );
+        return Promise.race([answer, died]);
       };
     },
   }) as Remote<Api>;
@@ -76,7 +83,21 @@ export function linkWorker<Api>(worker: Worker): WorkerLink<Api> {
 
 /** Called once in the worker: what the page may call. */
 export function exposeInWorker<Api extends object>(api: Api): void {
-  expose(api);
+  expose(
+    new Proxy(api, {
+      get(target, name, receiver) {
+        const method = Reflect.get(target, name, receiver) as unknown;
+        if (typeof method !== 'function') return method;
+        return async (...args: unknown[]): Promise<unknown> => {
+          try {
+            return await (method.apply(target, args) as unknown);
+          } catch (error) {
+            throw packError(error);
+          }
+        };
+      },
+    }),
+  );
 }
 
 /** Wraps a function that the other side may call back. */
@@ -99,9 +120,9 @@ export function moved<T extends object>(value: T): T {
 }
 
 function workerGone(why: string): Error {
-  const error = new Error(
+  return msaeError(
+    'device',
     `worker: the worker is gone, ${why}. What it held is lost; start a new one and go on from a checkpoint.`,
+    { lost: 'worker' },
   );
-  error.name = WORKER_GONE;
-  return error;
 }

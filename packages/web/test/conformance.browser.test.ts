@@ -1,4 +1,4 @@
-import { matryoshkaStep } from '@msae/core';
+import { isMsaeError, matryoshkaStep } from '@msae/core';
 import { conformanceChecks, type GoldenCase, runGoldenCase } from '@msae/core/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -35,6 +35,14 @@ describe('dense step on webgpu in Chromium', () => {
   it('refuses a tensor over the device limit instead of giving zeros', () => {
     const [a, b] = [tf.ones([2 ** 14 + 1, 1]), tf.ones([1, 2 ** 14])];
     expect(() => tf.matMul(a, b)).toThrow(/1024.1 MiB was asked for, but this device holds at most/);
+    const error = (() => {
+      try {
+        tf.matMul(a, b);
+      } catch (thrown) {
+        return thrown;
+      }
+    })();
+    expect(isMsaeError(error, 'device')).toBe(true);
     tf.dispose([a, b]);
   });
 
@@ -45,9 +53,12 @@ describe('dense step on webgpu in Chromium', () => {
     await tf.mul(x, x).data();
     backend.device.destroy();
     await backend.device.lost;
-    await expect((async () => tf.matMul(x, x).data())()).rejects.toThrow(
-      /the device was lost .* resume from the last checkpoint/,
+    const error = await (async () => tf.matMul(x, x).data())().then(
+      () => undefined,
+      (reason: unknown) => reason,
     );
+    expect((error as Error).message).toMatch(/the device was lost .* resume from the last checkpoint/);
+    expect(isMsaeError(error, 'device') && error.details).toEqual({ lost: 'device' });
     releaseWebGpu();
     await useWebGpu({ allowFallback: true });
     expect(await tf.add(tf.tensor1d([1]), 1).data()).toEqual(Float32Array.of(2));
@@ -59,6 +70,21 @@ describe('useWebGpu without WebGPU', () => {
     await expect(useWebGpu({ gpu: undefined })).rejects.toThrow('this browser has no navigator.gpu');
     const noAdapter = { requestAdapter: async () => null } as unknown as GPU;
     await expect(useWebGpu({ gpu: noAdapter })).rejects.toThrow('no adapter was found');
+  });
+
+  it('refuses options that cannot be, with the nearest name, before it looks for a device', async () => {
+    const refused = async (options: object, message: string): Promise<void> => {
+      const error = await useWebGpu({ gpu: undefined, fallback: 'wasm', ...options }).then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+      expect(isMsaeError(error, 'option')).toBe(true);
+      expect((error as Error).message).toContain(message);
+    };
+    await refused({ fallBack: 'wasm' }, 'useWebGpu: there is no option fallBack (did you mean fallback?)');
+    await refused({ allowFallback: 'yes' }, 'useWebGpu: allowFallback: expected true or false, got "yes"');
+    await refused({ fallback: 'cpu' }, 'useWebGpu: fallback: expected one of error, wasm, got "cpu"');
+    await refused({ onLost: 3 }, 'useWebGpu: onLost: expected a function, got 3');
   });
 
   it('a software adapter is refused unless allowed', async () => {

@@ -1,3 +1,4 @@
+import { msaeError } from '@msae/schema';
 import { exposeInWorker, moved } from '../src/workerLink.ts';
 
 const api = {
@@ -6,6 +7,14 @@ const api = {
   },
   fails(): never {
     throw new RangeError('no such thing');
+  },
+  refuses(option: string, given: number): never {
+    throw msaeError('option', `worker: ${option}: expected a whole number ≥ 1, got ${given}`, {
+      options: [option],
+    });
+  },
+  async failsOddly(): Promise<void> {
+    throw msaeError('state', 'worker: not now', { how: () => 1 });
   },
   async reports(times: number, report: (i: number) => void): Promise<void> {
     for (let i = 0; i < times; i++) await report(i);

@@ -1,4 +1,5 @@
 /** What `msae bench step` measures: whole training steps on random data, as a trainer makes them. */
+
 import {
   batchTopK,
   createSae,
@@ -13,8 +14,8 @@ import {
   topK,
 } from '@msae/core';
 import { createRng, everyPrefix, fullPrefix, type PrefixScheme, truncatedPareto } from '@msae/sampler';
+import { msaeError } from '@msae/schema';
 import * as tf from '@tensorflow/tfjs-core';
-import { UsageError } from '../usageError.ts';
 
 export interface BenchOptions {
   d: number;
@@ -112,7 +113,7 @@ function schemeOf(prefixes: string): PrefixScheme {
   if (prefixes === 'every') return everyPrefix({ count: 10 });
   const count = Number(prefixes);
   if (!Number.isInteger(count) || count < 1)
-    throw new UsageError(`--prefixes: expected 'every' or a count of at least 1, got '${prefixes}'`);
+    throw msaeError('option', `--prefixes: expected 'every' or a count of at least 1, got '${prefixes}'`);
   return count === 1 ? fullPrefix() : truncatedPareto({ count, reduction: 'mean' });
 }
 

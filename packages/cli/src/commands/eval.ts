@@ -1,4 +1,5 @@
 /** `msae eval SAE --data STORE`: measures an SAE on stored activations, and on the model itself where one is given. */
+
 import { resolve } from 'node:path';
 import { readRows, streamRows } from '@msae/data';
 import { openRows } from '@msae/data/node';
@@ -7,10 +8,10 @@ import { type LoadedSae, loadSae } from '@msae/formats';
 import { unembedding } from '@msae/harvest';
 import { type OpenedModel, openModelFile } from '@msae/harvest/node';
 import { BACKENDS, releaseNode, useNode } from '@msae/node';
+import { msaeError } from '@msae/schema';
 import { type CommandDef, defineCommand } from 'citty';
 import { configArgument } from '../configFile.ts';
 import { oneOf, wholeNumber } from '../flagValues.ts';
-import { UsageError } from '../usageError.ts';
 import { measureRecovered } from './evalRecovered.ts';
 import { writeEvaluation } from './evaluationFile.ts';
 
@@ -98,9 +99,10 @@ async function run(given: Record<string, string | boolean | undefined>): Promise
   const asked = text('prefixes')?.split(',');
   const wanted = asked?.map((part) => wholeNumber('prefixes', part.trim()));
   const backend = oneOf('backend', text('backend') ?? 'auto', ['auto', ...BACKENDS]);
-  if (text('text') !== undefined && given.brown) throw new UsageError('--text and --brown: give one of them');
+  if (text('text') !== undefined && given.brown)
+    throw msaeError('option', '--text and --brown: give one of them');
   if (text('model') === undefined && (text('text') !== undefined || given.brown)) {
-    throw new UsageError('--model is missing: cross-entropy on a text needs the model');
+    throw msaeError('option', '--model is missing: cross-entropy on a text needs the model');
   }
   const rows = await openRows(text('data')!);
   const opened =

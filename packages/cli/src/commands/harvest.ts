@@ -14,11 +14,11 @@ import {
   readTextFiles,
   storeFolders,
 } from '@msae/harvest/node';
+import { msaeError } from '@msae/schema';
 import { type CommandDef, defineCommand } from 'citty';
 import { Presets, SingleBar } from 'cli-progress';
 import { configArgument } from '../configFile.ts';
 import { oneOf, wholeNumber } from '../flagValues.ts';
-import { UsageError } from '../usageError.ts';
 
 const command = defineCommand({
   meta: {
@@ -133,7 +133,7 @@ function settingsOf(args: HarvestFlags) {
   if (!args['list-taps']) {
     destinationOf(args);
     if (Boolean(args.text) === Boolean(args.brown)) {
-      throw new UsageError('--text or --brown: give one of them');
+      throw msaeError('option', '--text or --brown: give one of them');
     }
     oneOf('split', args.split, ['all', 'train', 'held-out']);
   }
@@ -147,16 +147,17 @@ function settingsOf(args: HarvestFlags) {
 }
 
 function destinationOf(args: HarvestFlags): { out: string; taps: string[] } {
-  if (args.out === undefined) throw new UsageError('--out is missing: the folder of the store');
+  if (args.out === undefined) throw msaeError('option', '--out is missing: the folder of the store');
   return { out: args.out, taps: tapsOf(args) };
 }
 
 function tapsOf({ tap, layer }: { tap?: string | undefined; layer?: string | undefined }): string[] {
-  if (tap !== undefined && layer !== undefined) throw new UsageError('--tap and --layer: give one of them');
+  if (tap !== undefined && layer !== undefined)
+    throw msaeError('option', '--tap and --layer: give one of them');
   if (layer !== undefined) return [`blocks.${wholeNumber('layer', layer, 0)}.resid_post`];
   const taps = (tap ?? '').split(',').filter((name) => name !== '');
   if (taps.length === 0)
-    throw new UsageError('--tap: expected a name, or --layer n; --list-taps shows what there is');
+    throw msaeError('option', '--tap: expected a name, or --layer n; --list-taps shows what there is');
   return taps;
 }
 

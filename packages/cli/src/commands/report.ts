@@ -1,9 +1,10 @@
 /** `msae report EVALUATION…`: one HTML page of one or several evaluated SAEs. */
+
 import { readFile } from 'node:fs/promises';
 import type { CurvePoint, ReportRun } from '@msae/report';
 import { writeReport } from '@msae/report/node';
+import { msaeError } from '@msae/schema';
 import { type CommandDef, defineCommand } from 'citty';
-import { UsageError } from '../usageError.ts';
 import { readEvaluation } from './evaluationFile.ts';
 
 const command = defineCommand({
@@ -31,7 +32,8 @@ const command = defineCommand({
     const files = await Promise.all(args._.map(readEvaluation));
     const metrics = args.metrics === undefined ? [] : args.metrics.split(',');
     if (metrics.length > files.length) {
-      throw new UsageError(
+      throw msaeError(
+        'option',
         `--metrics: ${metrics.length} files for ${files.length} evaluations; give at most one each`,
       );
     }

@@ -1,6 +1,6 @@
 import { type NativeSource, nativeDirectory, setupNative } from '@msae/node';
+import { msaeError } from '@msae/schema';
 import { type CommandDef, defineCommand } from 'citty';
-import { UsageError } from '../usageError.ts';
 
 const command = defineCommand({
   meta: {
@@ -73,7 +73,7 @@ function sourceOf(args: SourceArgs): NativeSource {
   const wheel = args['from-wheel'];
   const dir = args['from-dir'];
   if ([args.pip, wheel, dir].filter(Boolean).length > 1) {
-    throw new UsageError('--pip, --from-wheel and --from-dir: give one of them');
+    throw msaeError('option', '--pip, --from-wheel and --from-dir: give one of them');
   }
   if (wheel) return { kind: 'wheel', path: wheel };
   if (dir) return { kind: 'dir', path: dir };

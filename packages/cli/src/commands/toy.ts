@@ -1,8 +1,10 @@
 /** `msae toy`: the write-up's experiment on a tree of 20 features, trained and measured against the truth. */
+
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { writeFileAtomic } from '@msae/data/node';
 import { BACKENDS, releaseNode, useNode } from '@msae/node';
+import { msaeError } from '@msae/schema';
 import { TOY_PRESETS, type ToyPreset } from '@msae/train';
 import { type CommandDef, defineCommand } from 'citty';
 import { configArgument } from '../configFile.ts';
@@ -19,7 +21,6 @@ import {
   toySummaryLine,
 } from '../toy/toyTable.ts';
 import { trainToy } from '../toy/trainToy.ts';
-import { UsageError } from '../usageError.ts';
 
 const args = {
   preset: {
@@ -131,7 +132,10 @@ function seedsOf(text: string): readonly number[] {
   if (range === null) return [...new Set(text.split(',').map((part) => wholeNumber('seeds', part, 0)))];
   const [first, last] = [Number(range[1]), Number(range[2])];
   if (last < first || last - first >= 10_000) {
-    throw new UsageError(`--seeds: expected a..b with a at most b and at most 10,000 seeds, got '${text}'`);
+    throw msaeError(
+      'option',
+      `--seeds: expected a..b with a at most b and at most 10,000 seeds, got '${text}'`,
+    );
   }
   return Array.from({ length: last - first + 1 }, (_, i) => first + i);
 }

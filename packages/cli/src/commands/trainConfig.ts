@@ -1,37 +1,40 @@
-/** The configuration of `msae train`: a JSON file, flags over it, checked with one clear message for each mistake. */
-import type { SaeOptions } from '@msae/core';
+/** The configuration of `msae train`: one schema, put together from those of the packages that do the work. */
+import { type SaeOptions, saeOptionsSchema } from '@msae/core';
 import { BACKENDS, type BackendName } from '@msae/node';
+import { type PrefixSchemeData, prefixScheme, prefixSchemeSchema } from '@msae/sampler';
 import {
-  type EveryPrefixOptions,
-  everyPrefix,
-  fixedWidths,
-  fractions,
-  fullPrefix,
-  type GeometricOptions,
-  geometricWidths,
-  type PrefixScheme,
-  type TruncatedParetoOptions,
-  truncatedPareto,
-} from '@msae/sampler';
-import type { Phase, TrainerOptions } from '@msae/train';
-import * as v from 'valibot';
-import { didYouMean } from '../didYouMean.ts';
-import { UsageError } from '../usageError.ts';
+  choice,
+  list,
+  number,
+  object,
+  optional,
+  type Schema,
+  schemaNode,
+  switchable,
+  text,
+  whole,
+} from '@msae/schema';
+import { type Phase, type TrainerOptions, trainerOptionsSchema } from '@msae/train';
+import { checkConfiguration, type FlagTexts } from '../options/fromFlags.ts';
+import { kebab, type Setting, settingsOf } from '../options/settings.ts';
 
-/** How prefixes are chosen, as data. */
-export type PrefixConfig =
-  | ({ readonly kind: 'truncated-pareto' } & TruncatedParetoOptions)
-  | {
-      readonly kind: 'fixed-widths';
-      readonly lengths: readonly number[];
-      readonly weights?: readonly number[];
-    }
-  | { readonly kind: 'fractions'; readonly blocks: readonly number[]; readonly weights?: readonly number[] }
-  | ({ readonly kind: 'geometric' } & GeometricOptions)
-  | ({ readonly kind: 'every' } & EveryPrefixOptions)
-  | { readonly kind: 'full' };
+/** Options of a trainer that are plain data. */
+type PlainTrainerOptions = Omit<
+  TrainerOptions,
+  'totalSteps' | 'prefixes' | 'phases' | 'checkpoints' | 'parts'
+>;
 
-/** A run's settings, every default filled in. The schema below says what each may be. */
+/** A phase with its prefixes as data. */
+type PhaseConfig = Omit<Phase, 'prefixes'> & { readonly prefixes?: PrefixSchemeData };
+
+type TrainingConfig = PlainTrainerOptions & {
+  /** Absent: as many as the data has. */
+  readonly totalSteps?: number;
+  readonly prefixes: PrefixSchemeData;
+  readonly phases?: readonly PhaseConfig[];
+};
+
+/** A run's settings. */
 export interface TrainConfig {
   readonly data: {
     readonly path: string;
@@ -41,257 +44,140 @@ export interface TrainConfig {
     readonly epochs?: number;
     readonly bufferMiB: number;
   };
-  readonly sae: Required<Omit<SaeOptions, 'dModel'>>;
-  readonly training: Omit<TrainerOptions, 'totalSteps' | 'prefixes' | 'phases' | 'checkpoints'> & {
-    readonly totalSteps?: number;
-    readonly batchSize: number;
-    readonly prefixes: PrefixConfig;
-    readonly phases?: readonly (Omit<Phase, 'prefixes'> & { readonly prefixes?: PrefixConfig })[];
-  };
+  readonly sae: Omit<SaeOptions, 'dModel' | 'input' | 'output'>;
+  readonly training: TrainingConfig;
   readonly checkpoints: { readonly everySteps: number; readonly keep: number };
   readonly backend: 'auto' | BackendName;
+  readonly matmul?: 'wasm' | 'tensorflow';
   readonly threads?: number;
 }
 
-const whole = (least: number) => v.pipe(v.number(), v.integer(), v.minValue(least));
-const positive = v.pipe(v.number(), v.gtValue(0));
-const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
-/** An object with no other settings than these; the message of an unknown one names the nearest. */
-const object = <const T extends v.ObjectEntries>(entries: T) =>
-  v.strictObject(entries, (issue) => {
-    const name = String(issue.path?.at(-1)?.key ?? '');
-    return `there is no such setting${didYouMean(name, Object.keys(entries))}`;
-  });
-const maybe = v.optional;
+type Entries = Readonly<Record<string, Schema<unknown>>>;
 
-const reduction = maybe(v.picklist(['sum', 'mean']));
-const weights = maybe(v.array(v.number()));
-const prefixes = v.variant('kind', [
-  object({
-    kind: v.literal('truncated-pareto'),
-    count: whole(1),
-    power: maybe(positive),
-    minLength: maybe(whole(1)),
-    reduction,
-  }),
-  object({ kind: v.literal('fixed-widths'), lengths: v.array(whole(0)), weights }),
-  object({ kind: v.literal('fractions'), blocks: v.array(positive), weights }),
-  object({ kind: v.literal('geometric'), count: whole(1), ratio: maybe(positive), reduction }),
-  object({
-    kind: v.literal('every'),
-    count: maybe(whole(1)),
-    power: maybe(positive),
-    minLength: maybe(whole(1)),
-    reduction,
-  }),
-  object({ kind: v.literal('full') }),
-]);
+function entriesOf(schema: Schema<unknown>): Entries {
+  const node = schemaNode(schema);
+  if (node.type !== 'object') throw new TypeError('trainConfig: expected the schema of an object');
+  return node.entries;
+}
 
-const activation = v.variant('kind', [
-  object({ kind: v.literal('relu') }),
-  object({ kind: v.literal('topk'), k: whole(1) }),
-  object({ kind: v.literal('batchtopk'), k: positive }),
-  object({
-    kind: v.literal('jumprelu'),
-    threshold: maybe(v.number(), 0.001),
-    bandwidth: maybe(positive, 0.001),
-  }),
-]);
+/** An object's schema with some entries left out and others put in their place. */
+function changed<T extends object>(
+  schema: Schema<unknown>,
+  without: readonly string[],
+  entries: Entries,
+): Schema<T> {
+  const kept = Object.entries(entriesOf(schema)).filter(([name]) => !without.includes(name));
+  return object<T>({ ...Object.fromEntries(kept), ...entries } as never);
+}
 
-const penalty = v.variant('kind', [
-  object({ kind: v.picklist(['none', 'l1', 'tanh']) }),
-  object({
-    kind: v.literal('log'),
-    epsilon: maybe(positive, 0.1),
-    subtractLogEpsilon: maybe(v.boolean(), false),
-  }),
-  object({ kind: v.literal('sqrt'), epsilon: maybe(positive, 0.1) }),
-]);
+const prefixes = optional(prefixSchemeSchema, { kind: 'truncated-pareto', count: 10 });
+const phase = (): Schema<PhaseConfig> => {
+  const node = schemaNode(entriesOf(trainerOptionsSchema).phases!);
+  const inner = node.type === 'optional' ? schemaNode(node.inner) : node;
+  if (inner.type !== 'list') throw new TypeError('trainConfig: phases are expected to be a list');
+  return changed<PhaseConfig>(inner.item, ['prefixes'], { prefixes: optional(prefixSchemeSchema) });
+};
 
-const schedule = v.variant('kind', [
-  object({ kind: v.literal('constant'), warmupSteps: maybe(whole(0)) }),
-  object({
-    kind: v.picklist(['linear', 'cosine']),
-    warmupSteps: maybe(whole(0)),
-    endFactor: maybe(v.number()),
-  }),
-  object({
-    kind: v.literal('wsd'),
-    warmupSteps: maybe(whole(0)),
-    decayFraction: maybe(share),
-    endFactor: maybe(v.number()),
-  }),
-]);
-
-const controller = v.variant('kind', [
-  object({
-    kind: v.literal('reference'),
-    targetL0: positive,
-    start: maybe(positive),
-    rate: maybe(positive),
-    warmupSteps: maybe(whole(0)),
-  }),
-  object({
-    kind: v.literal('pi'),
-    targetL0: positive,
-    start: maybe(positive),
-    warmupSteps: maybe(whole(0)),
-    proportional: maybe(positive),
-    integral: maybe(positive),
-    smoothing: maybe(share),
-    maxChange: maybe(positive),
-    min: maybe(positive),
-    max: maybe(positive),
-  }),
-]);
-
-const off = v.literal(false);
-const decoderPrefixes = v.picklist(['all', 'full']);
-
-const training = object({
-  totalSteps: maybe(whole(1)),
-  batchSize: maybe(whole(1), 1024),
-  prefixes: maybe(prefixes, { kind: 'truncated-pareto', count: 10 }),
-  decoderPrefixes: maybe(decoderPrefixes),
-  learningRate: maybe(positive),
-  schedule: maybe(schedule),
-  optimizer: maybe(
-    object({
-      beta1: maybe(share),
-      beta2: maybe(share),
-      epsilon: maybe(positive),
-      weightDecay: maybe(v.number()),
-    }),
-  ),
-  gradClipNorm: maybe(v.nullable(positive)),
-  penaltyCoefficient: maybe(v.number()),
-  penaltyWarmupSteps: maybe(whole(0)),
-  sparsityController: maybe(controller),
-  controlEvery: maybe(whole(1)),
-  l0Penalty: maybe(object({ coefficient: v.number(), target: maybe(positive) })),
-  kAnnealing: maybe(object({ from: whole(1), to: whole(1), steps: whole(0) })),
-  normalizer: maybe(v.union([off, object({ decay: maybe(share), start: maybe(positive) })])),
-  decoderBiasInit: maybe(v.union([off, object({ rows: whole(1) })])),
-  unitNormDecoder: maybe(v.boolean()),
-  weightAverage: maybe(v.union([off, object({ decay: share })])),
-  permutation: maybe(
-    v.union([off, object({ every: maybe(whole(1)), decay: maybe(share), hysteresis: maybe(v.number()) })]),
-  ),
-  deadLatents: maybe(v.union([off, object({ afterTokens: maybe(whole(1)), refreshEvery: maybe(whole(1)) })])),
-  auxiliaryLoss: maybe(
-    v.union([
-      off,
-      object({
-        coefficient: maybe(v.number()),
-        k: maybe(whole(1)),
-        perPrefix: maybe(v.boolean()),
-        normalize: maybe(v.boolean()),
-      }),
-    ]),
-  ),
-  resampling: maybe(
-    v.union([
-      off,
-      object({
-        every: whole(1),
-        from: maybe(share),
-        until: maybe(share),
-        direction: maybe(v.picklist(['residual', 'input'])),
-        encoderScale: maybe(positive),
-        decoderNorm: maybe(positive),
-        rows: maybe(v.picklist(['sampled', 'largest'])),
-        weak: maybe(object({ below: share, steps: maybe(whole(1)) })),
-      }),
-    ]),
-  ),
-  thresholdDecay: maybe(share),
-  path: maybe(v.picklist(['auto', 'dense', 'sparse'])),
-  phases: maybe(
-    v.array(
-      object({
-        from: share,
-        prefixes: maybe(prefixes),
-        decoderPrefixes: maybe(decoderPrefixes),
-        penaltyCoefficient: maybe(v.number()),
-        learningRateFactor: maybe(positive),
-        gradClipNorm: maybe(v.nullable(positive)),
-        permutation: maybe(off),
-      }),
-    ),
-  ),
-  reportEvery: maybe(whole(1), 100),
-  seed: maybe(v.pipe(v.number(), v.integer()), 0),
+const sae = changed<TrainConfig['sae']>(saeOptionsSchema, ['activation', 'init', 'seed'], {
+  activation: optional(withoutOptional(entriesOf(saeOptionsSchema).activation!), {
+    kind: 'topk',
+    k: 32,
+  } as never),
+  init: optional(withoutOptional(entriesOf(saeOptionsSchema).init!), 'tied' as never),
+  seed: optional(withoutOptional(entriesOf(saeOptionsSchema).seed!), 0 as never),
 });
 
-const configSchema: v.GenericSchema<unknown, TrainConfig> = object({
-  data: object({
-    path: v.pipe(v.string(), v.nonEmpty('expected a path')),
-    key: maybe(v.string()),
-    shuffle: maybe(v.union([off, v.pipe(v.number(), v.integer())]), 0),
-    epochs: maybe(whole(1)),
-    bufferMiB: maybe(positive, 256),
+const training = changed<TrainingConfig>(
+  trainerOptionsSchema,
+  ['totalSteps', 'prefixes', 'phases', 'checkpoints', 'parts', 'repeat', 'yieldEveryMs'],
+  {
+    totalSteps: optional(whole({ min: 1, help: 'training steps; default: one pass over the data' })),
+    prefixes,
+    phases: optional(list(phase(), { help: 'changes of some options at fractions of the run' })),
+  },
+);
+
+/** What a run may be told. */
+export const trainConfigSchema: Schema<TrainConfig> = object<TrainConfig>({
+  data: object<TrainConfig['data']>({
+    path: text({ help: 'the data' }),
+    key: optional(text({ help: 'array, tensor or column of the data, where there are several' })),
+    shuffle: optional(switchable(whole({ help: 'seed of the shuffle' })), 0),
+    epochs: optional(whole({ min: 1, help: 'passes over the data; default: what --steps needs, or one' })),
+    bufferMiB: optional(number({ above: 0, help: 'memory of the shuffle, MiB' }), 256),
   }),
-  sae: object({
-    nLatents: whole(1),
-    activation: maybe(activation, { kind: 'topk', k: 32 }),
-    penalty: maybe(penalty, { kind: 'none' }),
-    applyBDecToInput: maybe(v.boolean(), false),
-    init: maybe(v.picklist(['reference', 'tied', 'unit-norm']), 'tied'),
-    seed: maybe(v.pipe(v.number(), v.integer()), 0),
-  }),
-  training: maybe(training, {}),
-  checkpoints: maybe(object({ everySteps: maybe(whole(1), 1000), keep: maybe(whole(1), 3) }), {}),
-  backend: maybe(v.picklist(['auto', ...BACKENDS]), 'auto'),
-  threads: maybe(whole(1)),
-}) as unknown as v.GenericSchema<unknown, TrainConfig>;
+  sae,
+  training: optional(training, {} as TrainingConfig),
+  checkpoints: optional(
+    object<TrainConfig['checkpoints']>({
+      everySteps: optional(whole({ min: 1, help: 'steps between checkpoints' }), 1000),
+      keep: optional(whole({ min: 1, help: 'checkpoints to keep' }), 3),
+    }),
+    {} as TrainConfig['checkpoints'],
+  ),
+  backend: optional(choice(['auto', ...BACKENDS], { help: 'where it runs' }), 'auto'),
+  matmul: optional(choice(['wasm', 'tensorflow'], { help: 'where large products of the wasm backend run' })),
+  threads: optional(whole({ min: 1, help: 'CPU threads' })),
+});
+
+function withoutOptional(schema: Schema<unknown>): Schema<unknown> {
+  const node = schemaNode(schema);
+  return node.type === 'optional' ? node.inner : schema;
+}
+
+/** Flags that are not called after their path. */
+const shortNames: Readonly<Record<string, string>> = {
+  'data.bufferMiB': 'buffer-mib',
+  'sae.nLatents': 'latents',
+  'sae.activation.k': 'k',
+  'sae.activation.threshold': 'threshold',
+  'sae.activation.bandwidth': 'bandwidth',
+  'sae.applyBDecToInput': 'apply-b-dec-to-input',
+  'sae.seed': 'sae-seed',
+  'training.totalSteps': 'steps',
+  'training.batchSize': 'batch',
+  'training.learningRate': 'lr',
+  'training.seed': 'training-seed',
+  'training.sparsityController.targetL0': 'target-l0',
+  'checkpoints.everySteps': 'checkpoint-every',
+  'checkpoints.keep': 'checkpoint-keep',
+};
+
+function flagName(path: string): string {
+  return shortNames[path] ?? kebab(path.replace(/^(data|sae|training)\./, ''));
+}
+
+/** Everything that a run can be told, but the data's path, which is an argument of its own. */
+export const trainSettings: readonly Setting[] = settingsOf(
+  trainConfigSchema as Schema<unknown>,
+  flagName,
+).filter(({ path }) => path !== 'data.path');
 
 /**
- * Checks a configuration. `flags` names the flag that gave a setting, by the setting's path.
- * @throws UsageError with one line for each mistake: where, what was expected, what was given.
+ * Checks a configuration: a file's, a flags', or flags over a file.
+ * @throws MsaeError `option` with one line for each mistake: where, what was expected, what was given.
  */
 export function parseTrainConfig(
   json: unknown,
-  file: string,
-  flags: Readonly<Record<string, string>> = {},
+  file: string | undefined,
+  flags: FlagTexts = {},
 ): TrainConfig {
-  const result = v.safeParse(configSchema, json);
-  if (result.success) return result.output;
-  const lines = result.issues.map((issue) => {
-    const path = v.getDotPath(issue) ?? '(top level)';
-    const flag = flags[path];
-    return `${flag === undefined ? `${file}: ${path}` : `--${flag}`}: ${mistake(issue)}`;
-  });
-  throw new UsageError(lines.join('\n'));
+  return checkConfiguration(trainConfigSchema, json, { settings: trainSettings, flags, file });
 }
 
-function mistake({ type, expected, received, message }: v.BaseIssue<unknown>): string {
-  if (type === 'strict_object' && expected === 'never') return message;
-  if (type === 'strict_object' && received === 'undefined') return 'is missing';
-  const names = expected?.replaceAll(/[()"]/g, '').split(' | ') ?? [];
-  const wanted = names.length > 1 ? `one of ${names.join(', ')}` : names[0];
-  return `expected ${type === 'integer' ? 'a whole number' : (wanted ?? message)}, got ${received}`;
-}
-
-/** The prefix scheme that a configuration names. */
-export function prefixScheme(config: PrefixConfig): PrefixScheme {
-  switch (config.kind) {
-    case 'truncated-pareto': {
-      const { kind: _, ...options } = config;
-      return truncatedPareto(options);
-    }
-    case 'fixed-widths':
-      return fixedWidths(config.lengths, config.weights);
-    case 'fractions':
-      return fractions(config.blocks, config.weights);
-    case 'geometric': {
-      const { kind: _, ...options } = config;
-      return geometricWidths(options);
-    }
-    case 'every': {
-      const { kind: _, ...options } = config;
-      return everyPrefix(options);
-    }
-    case 'full':
-      return fullPrefix();
-  }
+/** A trainer's options out of a configuration. */
+export function trainerOptionsOf({
+  training: config,
+}: TrainConfig): Omit<TrainerOptions, 'totalSteps' | 'checkpoints'> {
+  const { prefixes: scheme, phases, totalSteps: _, ...rest } = config;
+  return {
+    ...rest,
+    prefixes: prefixScheme(scheme),
+    ...(phases && {
+      phases: phases.map(({ prefixes: ofPhase, ...other }) => ({
+        ...other,
+        ...(ofPhase && { prefixes: prefixScheme(ofPhase) }),
+      })),
+    }),
+  };
 }

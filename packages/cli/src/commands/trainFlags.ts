@@ -1,6 +1,26 @@
-/** The flags of `msae train` as a configuration: what they say goes over what the file says. */
+/** The flags of `msae train`: those of the schema, and what concerns the command alone. */
+import { msaeError } from '@msae/schema';
 import type { ArgsDef } from 'citty';
-import { UsageError } from '../usageError.ts';
+import { flagArguments } from '../options/flagArguments.ts';
+import { configurationOf, type FlagTexts, type Json } from '../options/fromFlags.ts';
+import { trainSettings } from './trainConfig.ts';
+
+/** Flags that people use every day, in the order of the help; the others come after them. */
+const common = [
+  'latents',
+  'activation',
+  'k',
+  'penalty',
+  'target-l0',
+  'steps',
+  'batch',
+  'lr',
+  'epochs',
+  'backend',
+  'threads',
+];
+
+const generated = flagArguments(trainSettings);
 
 export const trainArgs: ArgsDef = {
   data: {
@@ -11,149 +31,82 @@ export const trainArgs: ArgsDef = {
   config: { type: 'string', description: 'JSON file with the settings; flags go over it', valueHint: 'path' },
   out: { type: 'string', description: 'directory of the run', valueHint: 'dir', required: true },
   resume: { type: 'boolean', description: 'continue the run in --out from its newest checkpoint' },
-  key: { type: 'string', description: 'array, tensor or column of the data, where there are several' },
-  latents: { type: 'string', description: 'number of latents', valueHint: 'n' },
-  activation: { type: 'string', description: 'relu, topk, batchtopk or jumprelu' },
-  k: { type: 'string', description: 'active latents of topk and batchtopk', valueHint: 'n' },
-  penalty: { type: 'string', description: 'none, l1, log, sqrt or tanh' },
-  'target-l0': { type: 'string', description: 'steer the penalty to this L0', valueHint: 'x' },
-  prefixes: { type: 'string', description: "sampled prefixes a step, 'every' or 'full'", valueHint: 'n' },
-  steps: { type: 'string', description: 'training steps; default: one pass over the data', valueHint: 'n' },
-  batch: { type: 'string', description: 'rows a step', valueHint: 'n' },
-  lr: { type: 'string', description: 'learning rate', valueHint: 'x' },
-  seed: { type: 'string', description: 'seed of weights, prefixes and shuffle', valueHint: 'n' },
-  epochs: {
+  ...Object.fromEntries(common.map((name) => [name, generated[name]!])),
+  prefixes: {
     type: 'string',
-    description: 'passes over the data; default: what --steps needs, or one',
-    valueHint: 'n',
+    description:
+      "prefixes that count in a step: 10 (so many, sampled), 256,512,1024 (these widths), 'every', 'full', or a scheme's name with --prefixes-… flags",
+    valueHint: 'which',
   },
-  'checkpoint-every': { type: 'string', description: 'steps between checkpoints', valueHint: 'n' },
-  'report-every': { type: 'string', description: 'steps between reports', valueHint: 'n' },
-  backend: { type: 'string', description: 'auto, cuda, tensorflow, webgpu, wasm or cpu' },
-  threads: { type: 'string', description: 'CPU threads', valueHint: 'n' },
+  seed: { type: 'string', description: 'seed of weights, prefixes and shuffle', valueHint: 'n' },
+  ...Object.fromEntries(
+    Object.entries(generated).filter(([name]) => !common.includes(name) && name !== 'prefixes'),
+  ),
   tensorboard: { type: 'boolean', description: 'also write TensorBoard event files to OUT/tensorboard' },
   json: { type: 'boolean', description: 'events as JSON lines on stdout, no progress bar' },
 };
 
-/** What the flags say; those that were not given are absent. */
-export interface TrainFlags {
-  readonly out: string;
-  readonly data?: string;
-  readonly config?: string;
-  readonly resume?: boolean;
-  readonly key?: string;
-  readonly latents?: string;
-  readonly activation?: string;
-  readonly k?: string;
-  readonly penalty?: string;
-  readonly 'target-l0'?: string;
-  readonly prefixes?: string;
-  readonly steps?: string;
-  readonly batch?: string;
-  readonly lr?: string;
-  readonly seed?: string;
-  readonly epochs?: string;
-  readonly 'checkpoint-every'?: string;
-  readonly 'report-every'?: string;
-  readonly backend?: string;
-  readonly threads?: string;
-  readonly tensorboard?: boolean;
-  readonly json?: boolean;
-}
-
-/** Which setting a flag gives; `--prefixes` checks itself. */
-const settings: Readonly<Partial<Record<keyof TrainFlags, string>>> = {
-  latents: 'sae.nLatents',
-  activation: 'sae.activation.kind',
-  k: 'sae.activation.k',
-  penalty: 'sae.penalty.kind',
-  'target-l0': 'training.sparsityController.targetL0',
-  steps: 'training.totalSteps',
-  batch: 'training.batchSize',
-  lr: 'training.learningRate',
-  seed: 'sae.seed',
-  epochs: 'data.epochs',
-  'checkpoint-every': 'checkpoints.everySteps',
-  'report-every': 'training.reportEvery',
-  backend: 'backend',
-  threads: 'threads',
-};
-
-/** The flags that were given, by the path of their setting. */
-export function flagOfSetting(flags: TrainFlags): Record<string, string> {
-  const given = Object.entries(settings).filter(([flag]) => flags[flag as keyof TrainFlags] !== undefined);
-  return Object.fromEntries(given.map(([flag, path]) => [path, flag]));
-}
-
-type Json = Record<string, unknown>;
-
-/** Flags as nested settings. @throws Error for a flag that is not a number where one is needed. */
-export function flagSettings(flags: TrainFlags): Json {
-  const number = (name: keyof TrainFlags): number | undefined => {
-    const text = flags[name];
-    if (text === undefined || text === false) return undefined;
-    const value = Number(text);
-    if (text === '' || !Number.isFinite(value))
-      throw new UsageError(`--${name}: expected a number, got '${text}'`);
-    return value;
-  };
-  const seed = number('seed');
-  const k = number('k');
-  const activation = flags.activation ?? (k === undefined ? undefined : 'topk');
-  const targetL0 = number('target-l0');
-  return clean({
-    data: { path: flags.data, key: flags.key, shuffle: seed, epochs: number('epochs') },
-    sae: {
-      nLatents: number('latents'),
-      activation: activation && clean({ kind: activation, k }),
-      penalty: flags.penalty && { kind: flags.penalty },
-      seed,
-    },
-    training: {
-      totalSteps: number('steps'),
-      batchSize: number('batch'),
-      learningRate: number('lr'),
-      prefixes: prefixSettings(flags.prefixes),
-      sparsityController: targetL0 === undefined ? undefined : { kind: 'pi', targetL0 },
-      reportEvery: number('report-every'),
-      seed,
-    },
-    checkpoints: { everySteps: number('checkpoint-every') },
-    backend: flags.backend,
-    threads: number('threads'),
-  });
-}
-
-function prefixSettings(text: string | undefined): Json | undefined {
-  if (text === undefined) return undefined;
-  if (text === 'every' || text === 'full') return { kind: text };
-  const count = Number(text);
-  if (!Number.isInteger(count) || count < 1) {
-    throw new UsageError(`--prefixes: expected a number of prefixes, 'every' or 'full', got '${text}'`);
+/** Flags as nested settings. @throws MsaeError `option` for a flag that cannot be read */
+export function flagSettings(flags: FlagTexts): Json {
+  const { prefixes, seed, data, ...rest } = flags;
+  const settings = configurationOf(trainSettings, rest);
+  const [sae, training, dataset] = [
+    group(settings, 'sae'),
+    group(settings, 'training'),
+    group(settings, 'data'),
+  ];
+  if (typeof data === 'string') dataset.path = data;
+  if (typeof seed === 'string') {
+    const value = Number(seed);
+    if (seed.trim() === '' || !Number.isSafeInteger(value)) {
+      throw msaeError('option', `--seed: expected a whole number, got '${seed}'`);
+    }
+    sae.seed ??= value;
+    training.seed ??= value;
+    dataset.shuffle ??= value;
   }
-  return count === 1 ? { kind: 'full' } : { kind: 'truncated-pareto', count };
+  // k alone means topk, a target L0 alone the PI controller
+  defaultKind(sae, 'activation', 'topk');
+  defaultKind(training, 'sparsityController', 'pi');
+  defaultKind(training, 'schedule', 'wsd');
+  if (typeof prefixes === 'string')
+    training.prefixes = { ...prefixSettings(prefixes), ...(training.prefixes as Json) };
+  else defaultKind(training, 'prefixes', 'truncated-pareto');
+  return clean({ ...settings, sae, training, data: dataset });
 }
 
-/** `over` on top of `base`: objects are merged, except that another `kind` replaces the whole. */
-export function mergeSettings(base: unknown, over: unknown): unknown {
-  if (!isObject(base) || !isObject(over)) return over === undefined ? base : over;
-  if ('kind' in over && over.kind !== base.kind) return over;
-  const merged: Json = { ...base };
-  for (const [name, value] of Object.entries(over)) merged[name] = mergeSettings(base[name], value);
-  return merged;
+function group(settings: Json, name: string): Json {
+  return { ...(settings[name] as Json | undefined) };
 }
 
-/** Without undefined values and the objects they leave empty. */
-function clean(value: Json): Json {
-  const out: Json = {};
-  for (const [name, item] of Object.entries(value)) {
-    if (item === undefined) continue;
-    const kept = isObject(item) ? clean(item) : item;
-    if (!isObject(kept) || Object.keys(kept).length > 0) out[name] = kept;
+function defaultKind(of: Json, name: string, kind: string): void {
+  const value = of[name];
+  if (typeof value === 'object' && value !== null && !('kind' in value)) of[name] = { kind, ...value };
+}
+
+/** `10`, `256,512,1024`, `every`, `full`, or a scheme's kind. */
+function prefixSettings(given: string): Json {
+  const words = given.split(',').map((word) => word.trim());
+  const numbers = words.map(Number);
+  if (words.every((word) => word !== '') && numbers.every((n) => Number.isInteger(n) && n >= 0)) {
+    if (numbers.length > 1) return { kind: 'fixed-widths', lengths: numbers };
+    const count = numbers[0]!;
+    if (count >= 1) return count === 1 ? { kind: 'full' } : { kind: 'truncated-pareto', count };
   }
-  return out;
+  if (given === 'every') return { kind: 'every-prefix' };
+  if (/^[a-z-]+$/.test(given)) return { kind: given };
+  throw msaeError(
+    'option',
+    `--prefixes: expected a number of prefixes, widths such as 256,512,1024, 'every' or 'full', got '${given}'`,
+  );
 }
 
-function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+/** Without the objects that are empty. */
+function clean(settings: Json): Json {
+  const kept = Object.entries(settings).filter(
+    ([, value]) =>
+      value !== undefined &&
+      !(typeof value === 'object' && value !== null && Object.keys(value).length === 0),
+  );
+  return Object.fromEntries(kept);
 }

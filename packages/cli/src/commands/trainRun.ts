@@ -5,17 +5,23 @@ import { streamRows } from '@msae/data';
 import { makeDirectory, openRows, writeFileAtomic } from '@msae/data/node';
 import { saveSae } from '@msae/formats';
 import { releaseNode, useNode } from '@msae/node';
+import { msaeError } from '@msae/schema';
 import { type DoneEvent, type EventSink, type MetricsEvent, Trainer, type TrainerOptions } from '@msae/train';
 import { directoryStorage, jsonlFileSink, tensorboardSink } from '@msae/train/node';
-import { prefixScheme, type TrainConfig } from './trainConfig.ts';
+import { readJson } from '../configFile.ts';
+import { isObject, type Json } from '../options/fromFlags.ts';
+import { fingerprintOf } from './dataFingerprint.ts';
+import { type TrainConfig, trainerOptionsOf } from './trainConfig.ts';
 import { consoleSink, jsonSink } from './trainSinks.ts';
 
-/** The settings of a run, kept in its directory. */
+/** The settings of a run, and what its data was, kept in its directory. */
 export const runFile = 'run.json';
 
 export interface TrainRunOptions {
   readonly out: string;
   readonly resume: boolean;
+  /** What flags and --config say; on resuming it is compared with the run's own. */
+  readonly given: Json;
   readonly json: boolean;
   readonly tensorboard: boolean;
 }
@@ -27,6 +33,8 @@ export async function runTraining(
 ): Promise<{ finished: boolean }> {
   const { data } = config;
   const rows = await openRows(data.path, data.key === undefined ? {} : { key: data.key });
+  const fingerprint = await fingerprintOf(rows);
+  if (options.resume) await checkSameRun(config, options, fingerprint);
   const source = streamRows(rows, {
     shuffle: data.shuffle,
     epochs: epochsOf(config, rows.length),
@@ -36,17 +44,25 @@ export async function runTraining(
   const interrupt = (): void => abort.abort(new Error('interrupted'));
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   try {
+    const { backend: name, matmul, threads } = config;
     const backend = await useNode({
-      backend: config.backend,
-      ...(config.threads !== undefined && { threads: config.threads }),
+      backend: name,
+      ...(matmul !== undefined && { matmul }),
+      ...(threads !== undefined && { threads }),
     });
-    const trainerOptions = trainerOptionsOf(config, options.out, rows.length);
+    const storage = directoryStorage(join(options.out, 'checkpoints'));
+    const trainerOptions: TrainerOptions = {
+      ...trainerOptionsOf(config),
+      totalSteps: totalStepsOf(config, rows.length),
+      checkpoints: { storage, ...config.checkpoints },
+    };
     const trainer = options.resume
-      ? await Trainer.resume(trainerOptions)
+      ? await Trainer.resume(storage, { options: trainerOptions })
       : new Trainer(createSae({ ...config.sae, dModel: rows.width }), trainerOptions);
     const sinks = sinksOf(options, trainer.step);
     await makeDirectory(options.out);
-    await writeFileAtomic(join(options.out, runFile), `${JSON.stringify(config, null, 2)}\n`);
+    const text = JSON.stringify({ ...config, fingerprint }, null, 2);
+    await writeFileAtomic(join(options.out, runFile), `${text}\n`);
     if (!options.json) {
       const { nLatents, activation } = trainer.sae.config;
       process.stderr.write(
@@ -65,7 +81,11 @@ export async function runTraining(
       for (const sink of sinks) await sink.close();
     }
     const finished = done?.reason !== 'aborted';
-    if (finished) await saveResult(trainer, config, options.out);
+    if (finished) {
+      await saveSae(trainer.sae, join(options.out, 'sae'), {
+        metadata: { dataset_path: data.path, dataset_fingerprint: fingerprint, settings: config },
+      });
+    }
     report(options, trainer, last, finished);
     trainer.dispose();
     return { finished };
@@ -76,35 +96,45 @@ export async function runTraining(
   }
 }
 
+/** @throws MsaeError for another SAE, or other data, than the run had. */
+async function checkSameRun(
+  config: TrainConfig,
+  { out, given }: TrainRunOptions,
+  fingerprint: string,
+): Promise<void> {
+  const file = join(out, runFile);
+  const before = await readJson(file);
+  if (!isObject(before)) throw msaeError('file', `${file}: expected the settings of a run`);
+  const [was, now] = [isObject(before.sae) ? before.sae : {}, config.sae as unknown as Json];
+  for (const name of isObject(given.sae) ? Object.keys(given.sae) : []) {
+    if (JSON.stringify(was[name]) === JSON.stringify(now[name]) || name === 'seed') continue;
+    throw msaeError(
+      'option',
+      `--resume: the run's SAE has ${name} ${JSON.stringify(was[name])}, not ${JSON.stringify(now[name])}; leave it out, or start a new run in another directory`,
+    );
+  }
+  if (typeof before.fingerprint === 'string' && before.fingerprint !== fingerprint) {
+    throw msaeError(
+      'option',
+      `--resume: ${config.data.path} is not the data that the run was trained on (${fingerprint} instead of ${before.fingerprint}); give the same data, or start a new run in another directory`,
+    );
+  }
+}
+
 /** Passes over the data: as said, else as many as the steps need. */
 function epochsOf({ data, training }: TrainConfig, rows: number): number {
   if (data.epochs !== undefined) return data.epochs;
-  const { totalSteps = 1, batchSize } = training;
+  const { totalSteps = 1, batchSize = 1024 } = training;
   return Math.max(1, Math.ceil((totalSteps * batchSize) / Math.max(1, rows)));
 }
 
-function trainerOptionsOf(config: TrainConfig, out: string, rows: number): TrainerOptions {
-  const { training } = config;
-  const steps = Math.floor((rows * epochsOf(config, rows)) / training.batchSize);
-  const totalSteps = training.totalSteps ?? steps;
-  if (totalSteps < 1) {
-    throw new Error(
-      `--batch: the data's ${rows} rows do not fill one batch of ${training.batchSize}; lower --batch or raise --epochs`,
-    );
-  }
-  const { prefixes, phases, ...rest } = training;
-  return {
-    ...rest,
-    totalSteps,
-    prefixes: prefixScheme(prefixes),
-    ...(phases && {
-      phases: phases.map(({ prefixes: ofPhase, ...phase }) => ({
-        ...phase,
-        ...(ofPhase && { prefixes: prefixScheme(ofPhase) }),
-      })),
-    }),
-    checkpoints: { storage: directoryStorage(join(out, 'checkpoints')), ...config.checkpoints },
-  };
+function totalStepsOf(config: TrainConfig, rows: number): number {
+  const { batchSize = 1024, totalSteps } = config.training;
+  const steps = totalSteps ?? Math.floor((rows * epochsOf(config, rows)) / batchSize);
+  if (steps >= 1) return steps;
+  throw new Error(
+    `--batch: the data's ${rows} rows do not fill one batch of ${batchSize}; lower --batch or raise --epochs`,
+  );
 }
 
 function sinksOf(options: TrainRunOptions, step: number): EventSink[] {
@@ -115,19 +145,6 @@ function sinksOf(options: TrainRunOptions, step: number): EventSink[] {
   ];
   if (options.tensorboard) sinks.push(tensorboardSink({ directory: join(options.out, 'tensorboard') }));
   return sinks;
-}
-
-async function saveResult(trainer: Trainer, config: TrainConfig, out: string): Promise<void> {
-  const { prefixes } = config.training;
-  await saveSae(trainer.sae, join(out, 'sae'), {
-    format: 'msae',
-    inputScale: await trainer.inputScale(),
-    training: {
-      architecture: 'matryoshka',
-      details: { steps: trainer.step, tokens: trainer.tokens, prefixes },
-    },
-    metadata: { dataset_path: config.data.path },
-  });
 }
 
 function report(

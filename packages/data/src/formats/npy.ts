@@ -1,7 +1,9 @@
 /** NumPy .npy files: whole arrays, or rows of a 2-D array read lazily. */
-import { type ByteInput, type ReadOptions, toRandomAccess } from '../byteSource.ts';
+import { check, msaeError } from '@msae/schema';
+import { type ByteInput, toRandomAccess } from '../byteSource.ts';
 import { bytesOf } from '../dtype.ts';
 import { float16ToFloat32 } from '../halfFloat.ts';
+import { type OpenOptions, openOptionsSchema } from '../options.ts';
 import { type ActivationRows, blockRowsFor, checkRows, type RowTarget } from '../rows.ts';
 import { type NpyHeader, readNpyHeader } from './npyHeader.ts';
 
@@ -12,17 +14,13 @@ export interface NpyArray {
   data: Float32Array;
 }
 
-export interface NpyOptions extends ReadOptions {
-  /** What error messages call bytes that have no name of their own. */
-  name?: string;
-}
-
 /**
  * Reads a whole .npy array as float32 in C order.
  *
  * @throws one Error naming the file and the field when it is not valid
  */
-export async function readNpy(input: ByteInput, options: NpyOptions = {}): Promise<NpyArray> {
+export async function readNpy(input: ByteInput, given: OpenOptions = {}): Promise<NpyArray> {
+  const options = check(openOptionsSchema, given, 'readNpy');
   const source = toRandomAccess(input, options.name);
   const header = await readNpyHeader(source, options);
   const bytes = await source.read(header.dataOffset, header.size * header.itemBytes, options);
@@ -35,19 +33,22 @@ export async function readNpy(input: ByteInput, options: NpyOptions = {}): Promi
  * Opens a .npy array of two or more dimensions as rows: the last dimension is the width, the others are flattened.
  * Only the rows asked for are read. Fortran order is read column by column and needs two dimensions.
  */
-export async function npyRows(input: ByteInput, options: NpyOptions = {}): Promise<ActivationRows> {
+export async function npyRows(input: ByteInput, given: OpenOptions = {}): Promise<ActivationRows> {
+  const options = check(openOptionsSchema, given, 'npyRows');
   const source = toRandomAccess(input, options.name);
   const header = await readNpyHeader(source, options);
   const { shape, fortranOrder, itemBytes, size, dataOffset } = header;
   const { name } = source;
   const width = shape.at(-1) ?? 0;
   if (shape.length < 2 || width < 1) {
-    throw new Error(
+    throw msaeError(
+      'file',
       `${name}: shape (${shape.join(', ')}) does not make rows; expected two dimensions, (rows, width)`,
     );
   }
   if (fortranOrder && shape.length > 2) {
-    throw new Error(
+    throw msaeError(
+      'file',
       `${name}: ${shape.length} dimensions in Fortran order are not read by row; save it in C order`,
     );
   }
@@ -85,7 +86,7 @@ export async function npyRows(input: ByteInput, options: NpyOptions = {}): Promi
 export function encodeNpy(data: Float32Array | Int32Array, shape: readonly number[]): Uint8Array {
   const size = shape.reduce((product, n) => product * n, 1);
   if (size !== data.length)
-    throw new Error(`npy: ${data.length} values do not fill shape (${shape.join(', ')})`);
+    throw msaeError('shape', `npy: ${data.length} values do not fill shape (${shape.join(', ')})`);
   const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`;
   const descr = data instanceof Float32Array ? '<f4' : '<i4';
   const dict = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${tuple}, }`;

@@ -2,6 +2,7 @@
  * The header of a NumPy .npy file: magic, version, length, and a Python dict literal of descr, fortran_order and shape.
  * Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
  */
+import { msaeError } from '@msae/schema';
 import type { RandomAccess, ReadOptions } from '../byteSource.ts';
 import { elementCount } from '../safetensorsHeader.ts';
 
@@ -29,7 +30,7 @@ const types = new Set<string>(['f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', '
 /** Reads and checks the header; the file must hold exactly the data it claims. */
 export async function readNpyHeader(source: RandomAccess, options: ReadOptions = {}): Promise<NpyHeader> {
   const fail = (what: string): never => {
-    throw new Error(`${source.name}: not a valid npy file: ${what}`);
+    throw msaeError('file', `${source.name}: not a valid npy file: ${what}`);
   };
   if (source.size < 10) fail(`it has ${source.size} bytes, a header takes at least 10 (byte 0)`);
   const start = await source.read(0, Math.min(12, source.size), options);

@@ -1,8 +1,10 @@
 /** NumPy .npz archives: zip files of .npy arrays. */
+import { check, flag, msaeError, object, optional, type Schema } from '@msae/schema';
 import { zipSync } from 'fflate';
 import { type ByteInput, type ReadOptions, toRandomAccess } from '../byteSource.ts';
+import { type OpenOptions, openOptionsSchema } from '../options.ts';
 import type { ActivationRows } from '../rows.ts';
-import { encodeNpy, type NpyArray, type NpyOptions, npyRows, readNpy } from './npy.ts';
+import { encodeNpy, type NpyArray, npyRows, readNpy } from './npy.ts';
 import { openZipEntry, readZipDirectory } from './zip.ts';
 
 export interface Npz {
@@ -20,14 +22,16 @@ export interface Npz {
  *
  * @throws one Error naming the file, the entry and the field
  */
-export async function readNpz(input: ByteInput, options: NpyOptions = {}): Promise<Npz> {
+export async function readNpz(input: ByteInput, given: OpenOptions = {}): Promise<Npz> {
+  const options = check(openOptionsSchema, given, 'readNpz');
   const source = toRandomAccess(input, options.name);
   const entries = await readZipDirectory(source, options);
   const names = [...entries.keys()].filter((name) => name.endsWith('.npy')).map((name) => name.slice(0, -4));
   const open = (name: string, readOptions?: ReadOptions) => {
     const entry = entries.get(`${name}.npy`);
     if (!entry)
-      throw new Error(
+      throw msaeError(
+        'option',
         `${source.name}: there is no array ${JSON.stringify(name)}; it has: ${names.join(', ') || 'none'}`,
       );
     return openZipEntry(source, entry, readOptions);
@@ -40,11 +44,16 @@ export async function readNpz(input: ByteInput, options: NpyOptions = {}): Promi
   };
 }
 
+const encodeSchema: Schema<{ compress?: boolean }> = object<{ compress?: boolean }>({
+  compress: optional(flag({ help: 'deflate the arrays' }), false),
+});
+
 /** An .npz archive in memory, deflated when `compress` is set. */
 export function encodeNpz(
   arrays: Readonly<Record<string, { data: Float32Array | Int32Array; shape: readonly number[] }>>,
-  { compress = false }: { compress?: boolean } = {},
+  options: { compress?: boolean } = {},
 ): Uint8Array {
+  const { compress = false } = check(encodeSchema, options, 'encodeNpz');
   const files = Object.entries(arrays).map(([name, { data, shape }]) => [
     `${name}.npy`,
     encodeNpy(data, shape),

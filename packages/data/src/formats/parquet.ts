@@ -3,10 +3,11 @@
  * dimension. The metadata is read by hyparquet; pages are decoded here, into flat arrays, because hyparquet trusts the run
  * lengths of a damaged file.
  */
+import { check, givenBy, msaeError, object, optional, type Schema, text } from '@msae/schema';
 import { type AsyncBuffer, type Compressors, parquetMetadataAsync } from 'hyparquet';
 import { type ByteInput, toRandomAccess } from '../byteSource.ts';
+import { type OpenOptions, signalSchema } from '../options.ts';
 import { type ActivationRows, allocateTarget, checkRows, type RowTarget, type TokenColumn } from '../rows.ts';
-import type { NpyOptions } from './npy.ts';
 import {
   type ColumnChoice,
   checkMetadata,
@@ -16,10 +17,35 @@ import {
 } from './parquetColumns.ts';
 import { decodeColumn } from './parquetDecode.ts';
 
-export interface ParquetOptions extends NpyOptions, ColumnChoice {
+export interface ParquetOptions extends OpenOptions, ColumnChoice {
   /** Decompressors beyond snappy and gzip, such as those of the package hyparquet-compressors. */
   compressors?: Compressors;
 }
+
+const schema: Schema<ParquetOptions> = object<ParquetOptions>({
+  name: optional(text({ help: 'what messages call it' })),
+  signal: optional(signalSchema),
+  column: optional(
+    givenBy<string | readonly string[]>(
+      'the name of a column, or a list of names',
+      (value) =>
+        typeof value === 'string' || (Array.isArray(value) && value.every((v) => typeof v === 'string')),
+      { help: 'what holds the activations' },
+    ),
+  ),
+  tokenColumns: optional(
+    object<NonNullable<ParquetOptions['tokenColumns']>>({
+      tokenIds: optional(text({ help: 'column of token ids' })),
+      positions: optional(text({ help: 'column of positions' })),
+      docIds: optional(text({ help: 'column of document ids' })),
+    }),
+  ),
+  compressors: optional(
+    givenBy<Compressors>('decompressors by codec', (value) => typeof value === 'object' && value !== null, {
+      help: 'beyond snappy and gzip',
+    }),
+  ),
+});
 
 /** A larger row group is refused: it is decoded in one piece. */
 const maxGroupBytes = 2 ** 31;
@@ -30,7 +56,8 @@ const maxGroupBytes = 2 ** 31;
  *
  * @throws one Error naming the file, the column and the row when it is not valid or a row has another width
  */
-export async function parquetRows(input: ByteInput, options: ParquetOptions = {}): Promise<ActivationRows> {
+export async function parquetRows(input: ByteInput, given: ParquetOptions = {}): Promise<ActivationRows> {
+  const options = check(schema, given, 'parquetRows');
   const source = toRandomAccess(input, options.name);
   const { name } = source;
   const file: AsyncBuffer = {
@@ -55,7 +82,7 @@ export async function parquetRows(input: ByteInput, options: ParquetOptions = {}
     const { begin, end } = chunkRange(meta);
     const bytes = await source.read(begin, end - begin, options);
     const fail = (what: string): never => {
-      throw new Error(`${name}: column ${column.name}: ${what}`);
+      throw msaeError('file', `${name}: column ${column.name}: ${what}`);
     };
     const where = { rows: pieces[group]!, firstRow: groupStarts[group]!, fileOffset: begin, width };
     const claim = {
@@ -70,14 +97,15 @@ export async function parquetRows(input: ByteInput, options: ParquetOptions = {}
   let width = layout.data.length;
   if (list && length > 0) {
     ({ width } = await readColumn(layout.data[0]!, 0));
-    if (width < 1) throw new Error(`${name}: column ${layout.data[0]!.name}: row 0 is an empty list`);
+    if (width < 1) throw msaeError('file', `${name}: column ${layout.data[0]!.name}: row 0 is an empty list`);
   }
   const columns = Object.keys(layout.tokens) as TokenColumn[];
 
   const decodeGroup = async (group: number): Promise<RowTarget> => {
     const count = pieces[group]!;
     if (count * width * 8 > maxGroupBytes) {
-      throw new Error(
+      throw msaeError(
+        'file',
         `${name}: row group ${group} has ${count} rows of ${width} values; write it with smaller row groups`,
       );
     }
@@ -149,6 +177,6 @@ async function understood<T>(name: string, place: string, step: () => Promise<T>
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     if (why.startsWith(`${name}: `)) throw cause;
-    throw new Error(`${name}: not a valid Parquet file: ${place}: ${why}`, { cause });
+    throw msaeError('file', `${name}: not a valid Parquet file: ${place}: ${why}`, { cause });
   }
 }

@@ -1,4 +1,5 @@
 /** What a Parquet file's metadata says: which columns are activations, and whether its sizes can be true. */
+import { msaeError } from '@msae/schema';
 import type { FileMetaData } from 'hyparquet';
 import type { RandomAccess } from '../byteSource.ts';
 import type { TokenColumn } from '../rows.ts';
@@ -42,9 +43,12 @@ export function findColumns({ schema }: FileMetaData, options: ColumnChoice, nam
     const found = columns.find((candidate) => candidate.name === column);
     if (found && (lists || !found.list)) return found;
     if (!topLevelNames(schema).includes(column)) {
-      throw new Error(`${name}: there is no column ${JSON.stringify(column)}; it has: ${known}`);
+      throw msaeError('option', `${name}: there is no column ${JSON.stringify(column)}; it has: ${known}`);
     }
-    throw new Error(`${name}: column ${column} does not hold ${lists ? 'lists or numbers' : 'numbers'}`);
+    throw msaeError(
+      'option',
+      `${name}: column ${column} does not hold ${lists ? 'lists or numbers' : 'numbers'}`,
+    );
   };
   const tokens: Layout['tokens'] = {};
   for (const [key, column] of Object.entries(defaultTokenColumns) as [TokenColumn, string][]) {
@@ -60,7 +64,7 @@ export function findColumns({ schema }: FileMetaData, options: ColumnChoice, nam
   const taken = new Set(Object.values(tokens));
   const numbers = columns.filter((column) => !column.list && !taken.has(column));
   if (lists.length > 1 || numbers.length === 0) {
-    throw new Error(`${name}: name the column that holds the activations; it has: ${known}`);
+    throw msaeError('option', `${name}: name the column that holds the activations; it has: ${known}`);
   }
   return { data: numbers, tokens };
 }

@@ -1,3 +1,4 @@
+import { msaeError } from '@msae/schema';
 import { bytesToFloat32, dtypeBytes } from '../dtype.ts';
 import { type ActivationRows, blockRowsFor, checkRows } from '../rows.ts';
 import type { Safetensors } from '../safetensors.ts';
@@ -14,7 +15,8 @@ export function tensorRows(file: Safetensors, tensor?: string): ActivationRows {
   const name = `${file.name}:${info.name}`;
   const width = shape.at(-1) ?? 0;
   if (shape.length < 2 || width < 1) {
-    throw new Error(
+    throw msaeError(
+      'file',
       `${name}: shape [${shape.join(', ')}] does not make rows; expected two dimensions, [rows, width]`,
     );
   }
@@ -39,7 +41,7 @@ function onlyMatrix(file: Safetensors): string {
   const matrices = [...file.tensors.values()].filter(({ shape }) => shape.length >= 2);
   if (matrices.length !== 1) {
     const names = [...file.tensors.keys()].join(', ') || 'none';
-    throw new Error(`${file.name}: name the tensor that holds the activations; it has: ${names}`);
+    throw msaeError('option', `${file.name}: name the tensor that holds the activations; it has: ${names}`);
   }
   return matrices[0]!.name;
 }

@@ -3,6 +3,7 @@
  * before anything is allocated: deflate cannot expand more than 1,032 times, so a larger claim is a lie.
  * Format: PKWARE APPNOTE 4.3, 4.4.
  */
+import { msaeError } from '@msae/schema';
 import { Inflate } from 'fflate';
 import { fromBytes, type RandomAccess, type ReadOptions, readInto } from '../byteSource.ts';
 
@@ -26,7 +27,7 @@ export async function readZipDirectory(
   options: ReadOptions = {},
 ): Promise<Map<string, ZipEntry>> {
   const fail = (what: string): never => {
-    throw new Error(`${source.name}: not a valid zip archive: ${what}`);
+    throw msaeError('file', `${source.name}: not a valid zip archive: ${what}`);
   };
   if (source.size < 22) fail(`it has ${source.size} bytes, an end record takes 22`);
   const tailStart = Math.max(0, source.size - 22 - 65535 - 20);
@@ -119,7 +120,7 @@ export async function openZipEntry(
 ): Promise<RandomAccess> {
   const name = `${source.name}:${entry.name}`;
   const fail = (what: string): never => {
-    throw new Error(`${name}: ${what}`);
+    throw msaeError('file', `${name}: ${what}`);
   };
   const { offset, compressedBytes, bytes, method } = entry;
   if (offset + 30 > source.size) fail(`its header at byte ${offset} is beyond the file`);
@@ -184,7 +185,7 @@ async function expand(
 function window(source: RandomAccess, name: string, start: number, size: number): RandomAccess {
   const within = (offset: number, length: number): number => {
     if (offset < 0 || offset + length > size)
-      throw new Error(`${name}: bytes ${offset} to ${offset + length} are beyond its ${size}`);
+      throw msaeError('file', `${name}: bytes ${offset} to ${offset + length} are beyond its ${size}`);
     return start + offset;
   };
   return {

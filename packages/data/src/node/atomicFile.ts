@@ -4,6 +4,7 @@
  */
 import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { msaeError } from '@msae/schema';
 import type { ByteSink } from '../safetensorsWrite.ts';
 import { makeDirectory } from './makeDirectory.ts';
 
@@ -19,13 +20,14 @@ export function describeDiskError(error: unknown, path: string): unknown {
         : code === 'EDQUOT'
           ? 'the disk quota is used up'
           : 'the file is too large for this file system';
-    return new Error(
+    return msaeError(
+      'device',
       `${path}: ${what}; nothing that was there before has changed. Free some space and run again`,
       { cause: error },
     );
   }
   if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM') {
-    return new Error(`${path}: cannot be written (${code}); check the permissions`, { cause: error });
+    return msaeError('file', `${path}: cannot be written (${code}); check the permissions`, { cause: error });
   }
   return error;
 }

@@ -1,5 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { msaeError } from '@msae/schema';
 import type { WritableDirectory } from '../store/directory.ts';
 import { describeDiskError, writeFileAtomic } from './atomicFile.ts';
 import { openFile } from './fileSource.ts';
@@ -13,7 +14,8 @@ export function fileDirectory(path: string): WritableDirectory {
     async list() {
       return readdir(path).catch((error: NodeJS.ErrnoException) => {
         if (error.code === 'ENOENT') return [];
-        throw new Error(
+        throw msaeError(
+          'file',
           `${path}: ${error.code === 'ENOTDIR' ? 'expected a directory, found a file' : error.message}`,
           { cause: error },
         );

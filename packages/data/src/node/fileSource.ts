@@ -1,16 +1,18 @@
 import { open } from 'node:fs/promises';
+import { msaeError } from '@msae/schema';
 import { checkRange, type RandomAccess } from '../byteSource.ts';
 
 /** A file on disk, read by position. Close it when done. */
 export async function openFile(path: string): Promise<RandomAccess> {
   const handle = await open(path, 'r').catch((cause: NodeJS.ErrnoException) => {
     const why = cause.code === 'ENOENT' ? 'there is no such file' : cause.message;
-    throw new Error(`${path}: ${why}`, { cause });
+    throw msaeError('file', `${path}: ${why}`, { cause });
   });
   const stats = await handle.stat();
   if (!stats.isFile()) {
     await handle.close();
-    throw new Error(
+    throw msaeError(
+      'file',
       `${path}: expected a file, found ${stats.isDirectory() ? 'a directory' : 'something else'}`,
     );
   }
@@ -21,7 +23,7 @@ export async function openFile(path: string): Promise<RandomAccess> {
     while (done < target.byteLength) {
       const { bytesRead } = await handle.read(target, done, target.byteLength - done, offset + done);
       if (bytesRead === 0)
-        throw new Error(`${path}: it ended at byte ${offset + done}; it was truncated while open`);
+        throw msaeError('file', `${path}: it ended at byte ${offset + done}; it was truncated while open`);
       done += bytesRead;
     }
   };

@@ -1,4 +1,5 @@
-import { type ReadSafetensorsOptions, readSafetensors, type Safetensors } from '../safetensors.ts';
+import type { OpenOptions } from '../options.ts';
+import { readSafetensors, type Safetensors } from '../safetensors.ts';
 import { type TensorToWrite, type WriteSafetensorsOptions, writeSafetensors } from '../safetensorsWrite.ts';
 import { writeFileAtomic } from './atomicFile.ts';
 import { openFile } from './fileSource.ts';
@@ -15,10 +16,7 @@ export async function writeSafetensorsFile(
 }
 
 /** Opens a safetensors file on disk. Close it when done. */
-export async function openSafetensorsFile(
-  path: string,
-  options: ReadSafetensorsOptions = {},
-): Promise<Safetensors> {
+export async function openSafetensorsFile(path: string, options: OpenOptions = {}): Promise<Safetensors> {
   const source = await openFile(path);
   try {
     return await readSafetensors(source, options);

@@ -2,6 +2,7 @@
  * Where a store's files are: one required method to read, three more to write. In memory, behind HTTP and in OPFS
  * here; on disk it is `fileDirectory` of `@msae/data/node`.
  */
+import { msaeError } from '@msae/schema';
 import { fromBytes, fromOpfs, type RandomAccess, type ReadOptions } from '../byteSource.ts';
 import { fromUrl, type HttpOptions } from '../httpSource.ts';
 
@@ -30,7 +31,7 @@ export function memoryDirectory(
     files,
     async open(file) {
       const bytes = files.get(file);
-      if (!bytes) throw new Error(`${name}/${file}: there is no such file`);
+      if (!bytes) throw msaeError('file', `${name}/${file}: there is no such file`);
       return fromBytes(bytes, `${name}/${file}`);
     },
     list: async () => [...files.keys()],
@@ -56,7 +57,7 @@ export function opfsDirectory(handle: FileSystemDirectoryHandle): WritableDirect
     name,
     async open(file) {
       const entry = await handle.getFileHandle(file).catch((cause: unknown) => {
-        throw new Error(`${name}/${file}: there is no such file`, { cause });
+        throw msaeError('file', `${name}/${file}: there is no such file`, { cause });
       });
       return fromOpfs(entry);
     },
@@ -75,9 +76,13 @@ export function opfsDirectory(handle: FileSystemDirectoryHandle): WritableDirect
         await stream.abort().catch(() => undefined);
         const full = cause instanceof DOMException && cause.name === 'QuotaExceededError';
         throw full
-          ? new Error(`${name}/${file}: the browser's storage quota is used up; free some and run again`, {
-              cause,
-            })
+          ? msaeError(
+              'device',
+              `${name}/${file}: the browser's storage quota is used up; free some and run again`,
+              {
+                cause,
+              },
+            )
           : cause;
       }
     },

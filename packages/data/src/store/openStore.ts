@@ -1,5 +1,7 @@
 /** A store of activations, opened for reading: any range of rows without loading a shard. */
+import { check, flag, msaeError, object, optional, type Schema } from '@msae/schema';
 import type { ReadOptions } from '../byteSource.ts';
+import { signalSchema } from '../options.ts';
 import { type ActivationRows, allocateTarget, checkRows, type RowTarget } from '../rows.ts';
 import type { StoreDirectory } from './directory.ts';
 import { openShard, type Scratch, type ShardReader } from './shardReader.ts';
@@ -12,6 +14,11 @@ export interface OpenStoreOptions extends ReadOptions {
   /** Check every block that is read against its checksum; default true. */
   verify?: boolean;
 }
+
+const schema: Schema<OpenStoreOptions> = object<OpenStoreOptions>({
+  verify: optional(flag({ help: 'check what is read against its checksum' }), true),
+  signal: optional(signalSchema),
+});
 
 export interface ActivationStore extends ActivationRows {
   readonly index: StoreIndex;
@@ -28,8 +35,9 @@ export interface ActivationStore extends ActivationRows {
  */
 export async function openStore(
   directory: StoreDirectory,
-  options: OpenStoreOptions = {},
+  given: OpenStoreOptions = {},
 ): Promise<ActivationStore> {
+  const { verify = true, ...options } = check(schema, given, 'openStore');
   const indexFile = await directory.open('index.json', options);
   const index = await readIndex(indexFile).finally(() => indexFile.close?.());
   const { shards, width, columns, blockRows, rows } = index;
@@ -38,12 +46,13 @@ export async function openStore(
     const missing = shards.filter((entry) => !there.has(entry.file)).map((entry) => entry.file);
     if (missing.length > 0) {
       const more = missing.length > 1 ? ` and ${missing.length - 1} more` : '';
-      throw new Error(
+      throw msaeError(
+        'file',
         `${directory.name}/${missing[0]}: this shard${more} is missing; the index names ${shards.length} shards`,
       );
     }
   }
-  const shared = { verify: options.verify ?? true, scratch: [] as Scratch };
+  const shared = { verify, scratch: [] as Scratch };
   const open = openShards(directory, index, shared);
   const starts = shardStarts(index);
 
@@ -76,7 +85,7 @@ export async function openStore(
     },
     async verify(readOptions) {
       if (!shared.verify)
-        throw new Error(`${directory.name}: opened with verify: false; open it without to verify`);
+        throw msaeError('state', `${directory.name}: opened with verify: false; open it without to verify`);
       const target = allocateTarget(store, Math.min(blockRows, rows));
       for (let row = 0; row < rows; ) {
         const end = Math.min(row + blockRows, starts[shardAt(starts, row) + 1]!);

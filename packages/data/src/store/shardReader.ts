@@ -1,4 +1,5 @@
 /** One shard: opened and checked against the index, then read by row range, each block against its checksum. */
+import { msaeError } from '@msae/schema';
 import { type RandomAccess, type ReadOptions, readInto } from '../byteSource.ts';
 import { dtypeBytes } from '../dtype.ts';
 import { bfloat16ToFloat32, float16ToFloat32 } from '../halfFloat.ts';
@@ -25,7 +26,8 @@ export async function openShard(
   const { name } = source;
   const { width, dtype, columns, blockRows } = index;
   if (source.size !== entry.bytes) {
-    throw new Error(
+    throw msaeError(
+      'file',
       `${name}: it has ${source.size} bytes, the index says ${entry.bytes}; the shard was altered or truncated`,
     );
   }
@@ -34,7 +36,8 @@ export async function openShard(
     const info = header.tensors.get(tensorName);
     if (!info || info.dtype !== expected || info.shape.join() !== shape.join()) {
       const got = info ? `${info.dtype} [${info.shape.join(', ')}]` : 'nothing';
-      throw new Error(
+      throw msaeError(
+        'file',
         `${name}: tensor ${tensorName}: the index says ${expected} [${shape.join(', ')}], the shard has ${got}`,
       );
     }
@@ -50,7 +53,8 @@ export async function openShard(
     checksums = new Uint8Array(await source.read(digests.offset, digests.byteLength));
     const head = await source.read(0, header.dataOffset);
     if (toHex(checksum(head, checksums)) !== entry.xxh64) {
-      throw new Error(
+      throw msaeError(
+        'file',
         `${name}: its header and checksums do not match the index; the shard was altered or damaged`,
       );
     }
@@ -92,7 +96,8 @@ export async function openShard(
       if (checksums) {
         const expected = checksums.subarray(block * checksumBytes, (block + 1) * checksumBytes);
         if (!sameBytes(checksum(bytes), expected)) {
-          throw new Error(
+          throw msaeError(
+            'file',
             `${name}: rows ${first} to ${last - 1} (bytes ${activations.offset + first * rowBytes} to ${activations.offset + last * rowBytes - 1}) do not match their checksum; the shard was altered or damaged`,
           );
         }

@@ -8,11 +8,11 @@
  *
  * and the index holds the XXH64 of the shard's header and checksums: a chain from the index to every byte.
  */
+import { msaeError, problems } from '@msae/schema';
 import * as v from 'valibot';
 import type { RandomAccess } from '../byteSource.ts';
 import { dtypeBytes } from '../dtype.ts';
 import { type TokenColumn, tokenColumns } from '../rows.ts';
-import { schemaIssue } from '../schemaIssue.ts';
 
 export const storeFormat = 'msae-activation-store' as const;
 
@@ -43,10 +43,16 @@ const json: v.GenericSchema<unknown, JsonValue> = v.union([
 
 const shard: v.GenericSchema<unknown, ShardEntry> = v.object({
   // a plain name: nothing that leads out of the store's directory
-  file: v.pipe(v.string(), v.regex(/^[\w-][\w.-]*$/, 'expected a plain file name')),
+  file: v.pipe(
+    v.string(),
+    v.check((name) => /^[\w-][\w.-]*$/.test(name), 'a plain file name'),
+  ),
   rows: positive,
   bytes: positive,
-  xxh64: v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/, 'expected 16 hexadecimal digits')),
+  xxh64: v.pipe(
+    v.string(),
+    v.check((digits) => /^[0-9a-f]{16}$/.test(digits), '16 hexadecimal digits'),
+  ),
 });
 
 const schema: v.GenericSchema<unknown, StoreIndex> = v.object({
@@ -91,7 +97,7 @@ export interface StoreIndex {
 /** Reads and checks an index; one Error names the file and the field. */
 export async function readIndex(source: RandomAccess): Promise<StoreIndex> {
   const fail = (what: string): never => {
-    throw new Error(`${source.name}: not a valid store index: ${what}`);
+    throw msaeError('file', `${source.name}: not a valid store index: ${what}`);
   };
   if (source.size > maxIndexBytes) fail(`it has ${source.size} bytes, more than ${maxIndexBytes}`);
   const parse = async (): Promise<v.SafeParseResult<typeof schema>> => {
@@ -103,7 +109,10 @@ export async function readIndex(source: RandomAccess): Promise<StoreIndex> {
     }
   };
   const result = await parse();
-  if (!result.success) return fail(schemaIssue(result.issues));
+  if (!result.success) {
+    const [{ path, says } = { path: '', says: 'is not an index' }] = problems(result.issues);
+    return fail(`${path || 'the root'}: ${says}`);
+  }
   const index = result.output;
   const rows = index.shards.reduce((sum, entry) => sum + entry.rows, 0);
   if (rows !== index.rows) fail(`rows: it says ${index.rows}, but the shards' rows add up to ${rows}`);

@@ -2,6 +2,18 @@
  * Writes a store shard by shard. A shard is written to a temporary name and renamed, then the index is; what the index
  * names is committed. A killed writer is opened again with `existing: 'resume'` and goes on after `committed`.
  */
+import {
+  check,
+  choice,
+  givenBy,
+  list,
+  msaeError,
+  number,
+  object,
+  optional,
+  type Schema,
+  whole,
+} from '@msae/schema';
 import { dtypeBytes } from '../dtype.ts';
 import { blockRowsFor, type TokenColumn, tokenColumns } from '../rows.ts';
 import { type ActivationBatch, checkFinite } from '../source.ts';
@@ -25,6 +37,28 @@ export interface StoreWriterOptions {
   /** NaN and infinities: an error that names row and column (default), or written as they are. */
   nonFinite?: 'error' | 'pass';
 }
+
+export const storeWriterSchema: Schema<StoreWriterOptions> = object<StoreWriterOptions>({
+  width: whole({ min: 1, help: 'columns of the activations' }),
+  dtype: optional(choice(['F16', 'BF16', 'F32'], { help: 'type on disk' }), 'F16'),
+  columns: optional(list(choice(tokenColumns), { help: 'integer columns that every batch brings' }), []),
+  shardBytes: optional(number({ above: 0, help: 'size of a shard, bytes' }), 32 * 2 ** 20),
+  metadata: optional(
+    givenBy<Readonly<Record<string, string>>>(
+      'texts by name',
+      (value) =>
+        typeof value === 'object' &&
+        value !== null &&
+        Object.values(value).every((v) => typeof v === 'string'),
+      { help: 'about the origin' },
+    ),
+  ),
+  existing: optional(
+    choice(['error', 'resume', 'replace'], { help: 'what to do with a store that is there' }),
+    'error',
+  ),
+  nonFinite: optional(choice(['error', 'pass'], { help: 'NaN and infinities' }), 'error'),
+});
 
 /** What is safe on disk. */
 export interface Committed {
@@ -51,12 +85,14 @@ export interface StoreWriter {
 /**
  * Opens a store for writing.
  *
- * @throws when a store is there and `existing` is 'error', or has another width, dtype or columns and it is 'resume'
+ * @throws MsaeError `option`; `state` when a store is there and `existing` is 'error', or has another width, dtype or columns
+ *   and it is 'resume'
  */
 export async function openStoreWriter(
   directory: WritableDirectory,
-  options: StoreWriterOptions,
+  given: StoreWriterOptions,
 ): Promise<StoreWriter> {
+  const options = check(storeWriterSchema, given, directory.name);
   const { shardBytes = 32 * 2 ** 20, nonFinite = 'error' } = options;
   const index = await prepare(directory, options);
   const { width, columns, dtype } = index;
@@ -128,8 +164,6 @@ export async function openStoreWriter(
 /** The index to go on with: a new one, or that of the store to resume. Leaves no file the index does not name. */
 async function prepare(directory: WritableDirectory, options: StoreWriterOptions): Promise<StoreIndex> {
   const { width, dtype = 'F16', columns = [], metadata = {}, existing = 'error' } = options;
-  if (!Number.isSafeInteger(width) || width < 1)
-    throw new Error(`width: expected a whole number >= 1, got ${width}`);
   const files = await directory.list();
   let index: StoreIndex = {
     format: storeFormat,
@@ -146,7 +180,8 @@ async function prepare(directory: WritableDirectory, options: StoreWriterOptions
   };
   if (files.includes('index.json') && existing !== 'replace') {
     if (existing === 'error') {
-      throw new Error(
+      throw msaeError(
+        'state',
         `${directory.name}: there is a store already; pass existing: 'resume' to go on with it or 'replace' to start anew`,
       );
     }
@@ -155,7 +190,8 @@ async function prepare(directory: WritableDirectory, options: StoreWriterOptions
     const shape = (of: StoreIndex): string =>
       `width ${of.width}, ${of.dtype}, columns [${of.columns.join(', ')}]`;
     if (shape(found) !== shape(index)) {
-      throw new Error(
+      throw msaeError(
+        'state',
         `${directory.name}: cannot resume: the store has ${shape(found)}; these are ${shape(index)}`,
       );
     }
@@ -203,19 +239,22 @@ async function writeIndex(directory: WritableDirectory, index: StoreIndex): Prom
 function checkBatch(batch: ActivationBatch, index: StoreIndex, name: string, row: number): void {
   const where = `${name}: the batch at row ${row}`;
   if (batch.width !== index.width) {
-    throw new Error(
+    throw msaeError(
+      'shape',
       `${where} has width ${batch.width}, the store has ${index.width}; rows before it are kept`,
     );
   }
   if (batch.data.length < batch.rows * batch.width) {
-    throw new Error(
+    throw msaeError(
+      'shape',
       `${where} has ${batch.data.length} values, ${batch.rows} rows of ${batch.width} need more`,
     );
   }
   for (const column of index.columns) {
     const values = batch[column];
     if (!values || values.length < batch.rows) {
-      throw new Error(
+      throw msaeError(
+        'shape',
         `${where} has ${values ? `${values.length} values of` : 'no'} ${column} for ${batch.rows} rows`,
       );
     }
@@ -227,7 +266,8 @@ function checkFloat16(values: Float32Array, width: number, name: string, firstRo
   for (let i = 0; i < values.length; i++) {
     if (Math.abs(values[i]!) < 65520) continue;
     checkFinite(values, width, name, firstRow);
-    throw new Error(
+    throw msaeError(
+      'value',
       `${name}: row ${firstRow + Math.floor(i / width)}, column ${i % width} is ${values[i]}, beyond float16's 65504; write the store as BF16 or F32`,
     );
   }

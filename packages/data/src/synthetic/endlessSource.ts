@@ -1,6 +1,8 @@
 /** What every synthetic source does alike: it never ends, and its position is the state of its random stream. */
+
 import { createRng, type Rng, type RngState } from '@msae/sampler';
-import { type ActivationSource, checkBatchSize, type SourcePosition } from '../source.ts';
+import { msaeError } from '@msae/schema';
+import { type ActivationSource, checkBatches, type SourcePosition } from '../source.ts';
 
 export interface EndlessSourceOptions {
   /** Named in positions, so that one source refuses another's. */
@@ -21,8 +23,8 @@ export function endlessSource(
   const { kind, name, width } = options;
   return {
     width,
-    async *batches({ batchSize, signal }) {
-      checkBatchSize(batchSize);
+    async *batches(given) {
+      const { batchSize, signal } = checkBatches(given);
       for (;;) {
         signal?.throwIfAborted();
         yield { data: options.next(batchSize), rows: batchSize, width };
@@ -31,7 +33,10 @@ export function endlessSource(
     position: () => ({ kind, rng: options.rng().state() }),
     seek(position: SourcePosition) {
       if (position.kind !== kind) {
-        throw new Error(`${name}: the position is of kind ${String(position.kind)}, expected ${kind}`);
+        throw msaeError(
+          'state',
+          `${name}: the position is of kind ${String(position.kind)}, expected ${kind}`,
+        );
       }
       options.setRng(createRng(position.rng as unknown as RngState));
     },

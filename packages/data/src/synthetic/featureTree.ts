@@ -4,8 +4,7 @@
  * `mutually_exclusive_children` exactly one child is drawn by the children's probabilities instead. Nodes with
  * `is_read_out` are the features, numbered depth first.
  */
-import * as v from 'valibot';
-import { schemaIssue } from '../schemaIssue.ts';
+import { check, flag, givenBy, list, msaeError, number, object, optional, type Schema } from '@msae/schema';
 
 export interface TreeNode {
   /** Probability of firing given that the parent fires; among mutually exclusive siblings, of being the one. */
@@ -17,16 +16,22 @@ export interface TreeNode {
   /** Magnitude 1 (default), or uniform on [0, 1). */
   is_binary?: boolean | undefined;
   id?: string | number | undefined;
-  children?: TreeNode[] | undefined;
+  children?: readonly TreeNode[] | undefined;
 }
 
-const node: v.GenericSchema<TreeNode> = v.strictObject({
-  active_prob: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
-  is_read_out: v.optional(v.boolean()),
-  mutually_exclusive_children: v.optional(v.boolean()),
-  is_binary: v.optional(v.boolean()),
-  id: v.optional(v.union([v.string(), v.number()])),
-  children: v.optional(v.array(v.lazy(() => node))),
+/** One node; its children are checked as they are reached. */
+const node: Schema<TreeNode> = object<TreeNode>({
+  active_prob: number({ min: 0, max: 1, help: 'probability of firing' }),
+  is_read_out: optional(flag({ help: 'is it a feature of the data?' })),
+  mutually_exclusive_children: optional(flag({ help: 'exactly one child fires' })),
+  is_binary: optional(flag({ help: 'magnitude 1, or uniform on [0, 1)' })),
+  id: optional(
+    givenBy<string | number>(
+      'text or a number',
+      (value) => typeof value === 'string' || typeof value === 'number',
+    ),
+  ),
+  children: optional(list(givenBy<TreeNode>('a node', () => true))),
 });
 
 /** Deeper trees are refused: validation and sampling recurse. */
@@ -63,16 +68,14 @@ export interface FeatureTree {
  * Checks a tree (as parsed from JSON) and flattens it.
  *
  * @param name what error messages call it
- * @throws one Error naming the path of the field and what was expected
+ * @throws MsaeError `option` naming the path of the field and what was expected
  */
 export function parseTree(tree: unknown, name = 'feature tree'): FeatureTree {
-  if (depthOf(tree) > maxDepth) throw new Error(`${name}: nested deeper than ${maxDepth} levels`);
-  const result = v.safeParse(node, tree);
-  if (!result.success) throw new Error(`${name}: ${schemaIssue(result.issues)}`);
+  if (depthOf(tree) > maxDepth) throw msaeError('option', `${name}: nested deeper than ${maxDepth} levels`);
   const nodes: FlatNode[] = [];
   const parentOf: number[] = [];
   const firingRate: number[] = [];
-  flatten(result.output, { parent: -1, feature: -1, rate: 1, path: '' });
+  flatten(tree, { parent: -1, feature: -1, rate: 1, path: '' });
   return {
     nodes,
     nFeatures: parentOf.length,
@@ -82,9 +85,10 @@ export function parseTree(tree: unknown, name = 'feature tree'): FeatureTree {
   };
 
   function flatten(
-    source: TreeNode,
+    given: unknown,
     above: { parent: number; feature: number; rate: number; path: string },
   ): number {
+    const source = check(node, given, above.path === '' ? name : `${name}: ${above.path}`);
     const {
       active_prob: probability,
       children = [],
@@ -121,13 +125,15 @@ export function parseTree(tree: unknown, name = 'feature tree'): FeatureTree {
 
 function checkExclusive(children: readonly TreeNode[], path: string, name: string): void {
   if (children.length < 2) {
-    throw new Error(
+    throw msaeError(
+      'option',
       `${name}: ${path}: mutually_exclusive_children needs at least 2 children, got ${children.length}`,
     );
   }
   const sum = children.reduce((total, child) => total + child.active_prob, 0);
   if (Math.abs(sum - 1) > 1e-6) {
-    throw new Error(
+    throw msaeError(
+      'option',
       `${name}: ${path}: the active_prob of mutually exclusive children must add up to 1, got ${sum}; add a child with is_read_out false for "none of them"`,
     );
   }

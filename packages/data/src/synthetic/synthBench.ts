@@ -3,9 +3,11 @@
  * size a CPU trains on: more features than dimensions, Zipf firing rates, trees of features whose siblings exclude one
  * another, low-rank correlations between coins (a Gaussian copula), magnitudes of rectified normals.
  */
+
 import type { Rng } from '@msae/sampler';
+import { check, flag, givenBy, msaeError, number, object, optional, type Schema, whole } from '@msae/schema';
 import { streamRng } from '../seed.ts';
-import { checkBatchSize } from '../source.ts';
+import { checkBatches } from '../source.ts';
 import { endlessSource } from './endlessSource.ts';
 import { childrenOf, coinRates, growForest, zipfRates } from './forest.ts';
 import { normalQuantile } from './normalQuantile.ts';
@@ -39,6 +41,32 @@ export interface SynthBenchOptions {
   magnitudeSpread?: readonly [number, number];
 }
 
+const pair = (help: string, fallback: readonly [number, number]): Schema<readonly [number, number]> =>
+  optional(
+    givenBy<readonly [number, number]>(
+      'two numbers',
+      (value) => Array.isArray(value) && value.length === 2 && value.every(Number.isFinite),
+      { help },
+    ),
+    fallback,
+  );
+
+const schema: Schema<SynthBenchOptions> = object<SynthBenchOptions>({
+  nFeatures: optional(whole({ min: 1, help: 'features' }), 256),
+  dModel: optional(whole({ min: 1, help: 'dimensions of x' }), 64),
+  seed: optional(whole({ help: 'of the features and the samples' }), 0),
+  zipfExponent: optional(number({ help: 'of the firing rates' }), 0.5),
+  rates: pair('of the rarest and the commonest feature', [0.004, 0.4]),
+  roots: optional(whole({ min: 0, help: 'trees' }), 8),
+  branching: optional(whole({ min: 0, help: 'children of a feature' }), 4),
+  depth: optional(whole({ min: 0, help: 'levels below the roots' }), 2),
+  exclusiveChildren: optional(flag({ help: 'at most one child fires' }), true),
+  correlationRank: optional(whole({ min: 0, help: 'shared factors behind the coins' }), 8),
+  correlationScale: optional(number({ min: 0, help: 'spread of a loading' }), 0.1),
+  magnitudes: pair('mean of the first and the last feature', [5, 4]),
+  magnitudeSpread: pair('mean and spread of the magnitudes’ spread', [0.5, 0.5]),
+});
+
 export interface SynthBench extends LabelledSource {
   /** [nFeatures] the rate each feature is meant to fire at; siblings that would outdo their parent together come lower */
   readonly rates: Float64Array;
@@ -47,7 +75,7 @@ export interface SynthBench extends LabelledSource {
 /**
  * Makes the data, an endless source.
  *
- * @throws when an option is out of its range
+ * @throws MsaeError `option` when an option is out of its range
  */
 export function synthBench(options: SynthBenchOptions = {}): SynthBench {
   const {
@@ -56,16 +84,17 @@ export function synthBench(options: SynthBenchOptions = {}): SynthBench {
     seed = 0,
     zipfExponent = 0.5,
     rates: [least, most] = [0.004, 0.4],
-  } = options;
-  const { roots = 8, branching = 4, depth = 2, exclusiveChildren = true } = options;
-  const { correlationRank = 8, correlationScale = 0.1 } = options;
-  const { magnitudes: [first, last] = [5, 4], magnitudeSpread = [0.5, 0.5] } = options;
-  checkCount('nFeatures', nFeatures, 1);
-  checkCount('dModel', dModel, 1);
-  for (const [name, value] of Object.entries({ roots, branching, depth, correlationRank }))
-    checkCount(name, value, 0);
+    roots = 8,
+    branching = 4,
+    depth = 2,
+    exclusiveChildren = true,
+    correlationRank = 8,
+    correlationScale = 0.1,
+    magnitudes: [first, last] = [5, 4],
+    magnitudeSpread = [0.5, 0.5],
+  } = check(schema, options, 'synthBench');
   if (!(least > 0 && most >= least && most < 1)) {
-    throw new Error(`rates: expected 0 < least <= most < 1, got [${least}, ${most}]`);
+    throw msaeError('option', `synthBench: rates: expected 0 < least <= most < 1, got [${least}, ${most}]`);
   }
   const parentOf = growForest({ nFeatures, roots, branching, depth });
   const rates = zipfRates(nFeatures, zipfExponent, least, most);
@@ -97,7 +126,7 @@ export function synthBench(options: SynthBenchOptions = {}): SynthBench {
   };
 
   const sample = (rows: number): LabelledSamples => {
-    checkBatchSize(rows);
+    checkBatches({ batchSize: rows });
     const activations = new Float32Array(rows * nFeatures);
     const x = new Float32Array(rows * dModel);
     for (let row = 0; row < rows; row++)
@@ -165,10 +194,4 @@ function correlatedCoins(
       };
     },
   };
-}
-
-function checkCount(name: string, value: number, least: number): void {
-  if (!Number.isSafeInteger(value) || value < least) {
-    throw new Error(`${name}: expected a whole number >= ${least}, got ${value}`);
-  }
 }

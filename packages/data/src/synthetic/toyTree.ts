@@ -3,9 +3,11 @@
  * features are orthonormal directions scaled by 1 + 0.05 · normal. No noise. The stream of rows depends on the seed
  * alone, not on how it is cut into batches.
  */
+
 import type { Rng } from '@msae/sampler';
+import { check, givenBy, msaeError, number, object, optional, type Schema, whole } from '@msae/schema';
 import { streamRng } from '../seed.ts';
-import { type ActivationSource, checkBatchSize } from '../source.ts';
+import { type ActivationSource, checkBatches } from '../source.ts';
 import { defaultTree } from './defaultTree.ts';
 import { endlessSource } from './endlessSource.ts';
 import { type FeatureTree, parseTree, type TreeNode } from './featureTree.ts';
@@ -21,6 +23,17 @@ export interface ToyTreeOptions {
   /** Spread of the features' norms around 1; default 0.05. */
   normSpread?: number;
 }
+
+const schema: Schema<ToyTreeOptions> = object<ToyTreeOptions>({
+  tree: optional(
+    givenBy<TreeNode>('a tree of features', (value) => typeof value === 'object' && value !== null, {
+      help: 'which features fire together',
+    }),
+  ),
+  dModel: optional(whole({ min: 1, help: 'dimensions of x' })),
+  seed: optional(whole({ help: 'of the features and the samples' }), 0),
+  normSpread: optional(number({ min: 0, help: 'spread of the norms around 1' }), 0.05),
+});
 
 /** Samples with their ground truth. */
 export interface LabelledSamples {
@@ -48,16 +61,18 @@ export interface ToyTree extends LabelledSource {
 /**
  * Makes the toy data, an endless source.
  *
- * @throws when the tree does not fit its schema, or dModel is less than the number of features
+ * @throws MsaeError `option` when the tree does not fit its schema, or dModel is less than the number of features
  */
 export function toyTree(options: ToyTreeOptions = {}): ToyTree {
-  const { seed = 0, normSpread = 0.05 } = options;
-  const tree = parseTree(options.tree ?? defaultTree);
+  const { seed = 0, normSpread = 0.05, ...given } = check(schema, options, 'toyTree');
+  const tree = parseTree(given.tree ?? defaultTree);
   const { nFeatures } = tree;
-  const dModel = options.dModel ?? nFeatures;
-  if (nFeatures < 1) throw new Error('feature tree: no node is read out; set is_read_out on at least one');
-  if (!Number.isSafeInteger(dModel) || dModel < nFeatures) {
-    throw new Error(
+  const dModel = given.dModel ?? nFeatures;
+  if (nFeatures < 1)
+    throw msaeError('option', 'feature tree: no node is read out; set is_read_out on at least one');
+  if (dModel < nFeatures) {
+    throw msaeError(
+      'option',
       `dModel: ${nFeatures} orthogonal features need at least ${nFeatures} dimensions, got ${dModel}`,
     );
   }
@@ -66,7 +81,7 @@ export function toyTree(options: ToyTreeOptions = {}): ToyTree {
   let rng = streamRng(seed, 2);
 
   const sample = (rows: number): LabelledSamples => {
-    checkBatchSize(rows);
+    checkBatches({ batchSize: rows });
     const activations = new Float32Array(rows * nFeatures);
     const x = new Float32Array(rows * dModel);
     fill(activations, rows, rng);

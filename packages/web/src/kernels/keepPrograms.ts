@@ -1,10 +1,11 @@
 /** WGSL of what a row keeps of its pre-activations. */
 import type { Program } from './program.ts';
-import { radix, scan } from './selectCode.ts';
+import { radix, scan, score } from './selectCode.ts';
 
 /**
- * The \`limit\` largest positive values of a row, out of the list so far and a tile of pre-activations, in ascending order of
- * latents (ties: the lower latent). Radix select on the bits: positive floats sort as integers. One workgroup a row.
+ * The \`limit\` largest scores above 0 of a row, out of the list so far and a tile of pre-activations, in ascending order of
+ * latents (ties: the lower latent); values keep their signs. Radix select on the bits: scores sort as integers. One workgroup
+ * a row.
  */
 export const keepLargest: Program = {
   key: 'msae-keep-largest',
@@ -15,7 +16,7 @@ export const keepLargest: Program = {
     ['indices', 'write', 'i32'],
     ['values', 'write', 'f32'],
     ['counts', 'write', 'i32'],
-    ['dropped', 'write', 'f32'],
+    ['dropped', 'write', 'u32'],
   ],
   uniforms: [
     ['n', 'u32'],
@@ -25,18 +26,16 @@ export const keepLargest: Program = {
     ['limit', 'u32'],
     ['first', 'u32'],
     ['track', 'u32'],
+    ['magnitude', 'u32'],
   ],
-  code: `${scan}${radix}
+  code: `${score}${scan}${radix}
 var<workgroup> listed: u32;
-var<workgroup> largest: array<f32, 256>;
+var<workgroup> largest: array<u32, 256>;
 fn valueAt(row: u32, e: u32, c: u32) -> f32 {
   if (e < c) { return oldValues[row * u.capacity + e]; }
   return pre[row * u.tile + e - c];
 }
-fn bitsAt(row: u32, e: u32, c: u32) -> u32 {
-  let v = valueAt(row, e, c);
-  return select(0u, bitcast<u32>(v), v > 0.0);
-}
+fn keyAt(row: u32, e: u32, c: u32) -> u32 { return scoreKey(valueAt(row, e, c)); }
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
   let row = groupIndex(wid, nwg);
@@ -48,18 +47,18 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   }
   let c = workgroupUniformLoad(&listed);
   let total = c + u.tile;
-  var positive = 0u;
-  for (var e = li; e < total; e += 256u) { if (bitsAt(row, e, c) > 0u) { positive++; } }
-  _ = exclusive(li, vec2<u32>(positive, 0u));
+  var candidates = 0u;
+  for (var e = li; e < total; e += 256u) { if (keyAt(row, e, c) > 0u) { candidates++; } }
+  _ = exclusive(li, vec2<u32>(candidates, 0u));
   if (workgroupUniformLoad(&sums[255]).x > u.limit) {
     for (var shift = 32u; shift > 0u;) {
       shift -= 8u;
       atomicStore(&histogram[li], 0u);
       let prefix = workgroupUniformLoad(&found);
       for (var e = li; e < total; e += 256u) {
-        let bits = bitsAt(row, e, c);
-        if (bits > 0u && (shift == 24u || (bits >> (shift + 8u)) == prefix)) {
-          atomicAdd(&histogram[(bits >> shift) & 255u], 1u);
+        let key = keyAt(row, e, c);
+        if (key > 0u && (shift == 24u || (key >> (shift + 8u)) == prefix)) {
+          atomicAdd(&histogram[(key >> shift) & 255u], 1u);
         }
       }
       workgroupBarrier();
@@ -76,25 +75,25 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   let to = min(total, begin + per);
   var own = vec2<u32>();
   for (var e = begin; e < to; e++) {
-    let bits = bitsAt(row, e, c);
-    if (bits > cut) { own.x++; } else if (bits == cut && cut > 0u) { own.y++; }
+    let key = keyAt(row, e, c);
+    if (key > cut) { own.x++; } else if (key == cut && cut > 0u) { own.y++; }
   }
   let before = exclusive(li, own);
   let all = workgroupUniformLoad(&sums[255]);
   var at = before.x + min(before.y, ties);
   var tie = before.y;
-  var out = 0.0;
+  var out = 0u;
   let o = row * u.capacity;
   for (var e = begin; e < to; e++) {
-    let bits = bitsAt(row, e, c);
-    var take = bits > cut;
-    if (bits == cut && cut > 0u) { take = tie < ties; tie++; }
+    let key = keyAt(row, e, c);
+    var take = key > cut;
+    if (key == cut && cut > 0u) { take = tie < ties; tie++; }
     if (take) {
       if (e < c) { indices[o + at] = oldIndices[o + e]; } else { indices[o + at] = i32(u.n0 + e - c); }
-      values[o + at] = bitcast<f32>(bits);
+      values[o + at] = valueAt(row, e, c);
       at++;
-    } else if (bits > 0u) {
-      out = max(out, bitcast<f32>(bits));
+    } else {
+      out = max(out, key);
     }
   }
   let count = all.x + min(all.y, ties);
@@ -118,8 +117,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
 };
 
 /**
- * Appends every value of a tile above \`cutoff\` (relu) or above its latent's threshold − margin (jumprelu) to the row's
- * list. Values beyond the capacity are only counted. One workgroup a row.
+ * Appends every value of a tile whose score is above \`cutoff\`, or with \`jump\` above its latent's threshold − margin, to the
+ * row's list; so is a NaN. Values beyond the capacity are only counted. One workgroup a row.
  */
 export const keepAbove: Program = {
   key: 'msae-keep-above',
@@ -138,15 +137,18 @@ export const keepAbove: Program = {
     ['capacity', 'u32'],
     ['first', 'u32'],
     ['jump', 'u32'],
+    ['magnitude', 'u32'],
     ['cutoff', 'f32'],
     ['margin', 'f32'],
   ],
-  code: `${scan}
+  code: `${score}${scan}
 var<workgroup> listed: u32;
+fn scoreOf(v: f32) -> f32 { return select(v, abs(v), u.magnitude == 1u); }
 fn belongs(row: u32, e: u32) -> bool {
   let p = pre[row * u.tile + e];
-  if (u.jump == 1u) { return p > threshold[u.n0 + e] - u.margin; }
-  return p > u.cutoff;
+  if (isNaN(p)) { return true; }
+  if (u.jump == 1u) { return scoreOf(p) > threshold[u.n0 + e] - u.margin; }
+  return scoreOf(p) > u.cutoff;
 }
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
@@ -172,7 +174,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
       var f = p;
       if (u.jump == 1u) {
         listedPre[o + at] = p;
-        if (p <= threshold[u.n0 + e]) { f = 0.0; }
+        if (!isNaN(p) && scoreOf(p) <= threshold[u.n0 + e]) { f = 0.0; }
       }
       values[o + at] = f;
     }
@@ -185,6 +187,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
       if (u.jump == 1u) { listedPre[o + i] = 0.0; }
     }
   }
+  storageBarrier();
   if (li == 0u) {
     counts[row] = i32(count);
     // A cut row must not pass for a whole one.

@@ -1,10 +1,17 @@
 /** The kernel MsaeLatentGrads on WebGPU: the encoder's gradients, each latent summed over its own entries in a fixed order. */
-import type { LatentGradsAttrs } from '@msae/core';
-import type { TensorInfo } from '@tensorflow/tfjs-core';
+import type {
+  Implementation,
+  LatentGradsAttrs,
+  LatentGradsInputs,
+  LatentGradsOutputs,
+} from '@msae/core/backend';
 import { dropLatentLists, latentLists } from './latentLists.ts';
-import { bufferOf, type GpuBackend, grid, newTensor, type Program, record } from './program.ts';
+import { bufferOf, gpuBackend, grid, newTensor, type Program, record } from './program.ts';
 
-/** dW_enc[:, k] = Σ g (x − b_dec), 64 latents × 4 columns a workgroup. An entry whose value is 0 passes no gradient. */
+/**
+ * dW_enc[:, k] = Σ g (x − b_dec), 64 latents × 4 columns a workgroup. Every listed entry counts, whatever its sign; where lists
+ * go below thresholds (`below`), those with value 0 do not.
+ */
 const encoderGradient: Program = {
   key: 'msae-encoder-gradient',
   storage: [
@@ -21,6 +28,7 @@ const encoderGradient: Program = {
     ['d', 'u32'],
     ['capacity', 'u32'],
     ['centred', 'u32'],
+    ['below', 'u32'],
   ],
   code: `
 @compute @workgroup_size(64)
@@ -34,7 +42,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   var sum = vec4<f32>();
   for (var i = starts[k]; i < starts[k + 1u]; i++) {
     let e = entries[i];
-    if (values[e] == 0.0) { continue; }
+    if (u.below == 1u && values[e] == 0.0) { continue; }
     let at = (e / u.capacity) * u.d + c0;
     var row = vec4<f32>();
     for (var c = 0u; c < width; c++) { row[c] = x[at + c]; }
@@ -63,12 +71,15 @@ const latentSums: Program = {
     ['firings', 'write', 'f32'],
     ['squares', 'write', 'f32'],
   ],
-  uniforms: [['n', 'u32']],
+  uniforms: [
+    ['n', 'u32'],
+    ['below', 'u32'],
+  ],
   code: perLatent(`
   var sums = vec3<f32>();
   for (var i = starts[k]; i < starts[k + 1u]; i++) {
     let f = values[entries[i]];
-    if (f != 0.0) { sums += vec3<f32>(dValues[entries[i]], 1.0, f * f); }
+    if (u.below == 0u || f != 0.0) { sums += vec3<f32>(dValues[entries[i]], 1.0, f * f); }
   }
   db[k] = sums.x;
   firings[k] = sums.y;
@@ -101,46 +112,56 @@ const thresholdSums: Program = {
   near[k] = sums.y;`),
 };
 
-export function latentGrads(
-  backend: GpuBackend,
-  inputs: Readonly<Record<string, TensorInfo | undefined>>,
-  { nLatents: n, bandwidth }: LatentGradsAttrs,
-): TensorInfo[] {
-  const [, d] = inputs.x!.shape as [number, number];
-  const capacity = inputs.indices!.shape[1]!;
-  const [x, values, dValues] = (['x', 'values', 'dValues'] as const).map((name) =>
-    bufferOf(backend, inputs[name]!),
-  ) as [GPUBuffer, GPUBuffer, GPUBuffer];
+export const latentGrads: Implementation<LatentGradsInputs, LatentGradsAttrs, LatentGradsOutputs> = (
+  inputs,
+  { nLatents: n, bandwidth },
+  instance,
+) => {
+  const backend = gpuBackend(instance);
+  const d = inputs.x.shape[1]!;
+  const capacity = inputs.indices.shape[1]!;
+  const x = bufferOf(backend, inputs.x);
+  const values = bufferOf(backend, inputs.values);
+  const dValues = bufferOf(backend, inputs.dValues);
   const b_dec = inputs.b_dec ? bufferOf(backend, inputs.b_dec) : x;
   const pre = inputs.pre && bufferOf(backend, inputs.pre);
   const threshold = inputs.threshold && bufferOf(backend, inputs.threshold);
+  const vector = () => newTensor(backend, [n]);
   const dW = newTensor(backend, [d, n]);
-  const sums = [newTensor(backend, [n]), newTensor(backend, [n]), newTensor(backend, [n])];
-  const thresholds = threshold ? [newTensor(backend, [n]), newTensor(backend, [n])] : [];
+  const [db, firings, squares] = [vector(), vector(), vector()];
+  const thresholds = pre && threshold ? { dThreshold: vector(), near: vector() } : undefined;
+  const below = thresholds ? 1 : 0;
   const commands = record(backend);
-  const { starts, entries } = latentLists(backend, commands, inputs.indices!, n);
+  const { starts, entries } = latentLists(backend, commands, inputs.indices, n);
   commands.dispatch(
     encoderGradient,
     [starts, entries, values, dValues, x, b_dec, dW.buffer],
-    [n, d, capacity, inputs.b_dec ? 1 : 0],
+    [n, d, capacity, inputs.b_dec ? 1 : 0, below],
     [Math.ceil(n / 64), Math.ceil(d / 4), 1],
   );
   const groups = grid(Math.ceil(n / 64));
   commands.dispatch(
     latentSums,
-    [starts, entries, values, dValues, ...sums.map((s) => s.buffer)],
-    [n],
+    [starts, entries, values, dValues, db.buffer, firings.buffer, squares.buffer],
+    [n, below],
     groups,
   );
-  if (threshold && pre) {
+  if (thresholds) {
     commands.dispatch(
       thresholdSums,
-      [starts, entries, dValues, pre, threshold, ...thresholds.map((t) => t.buffer)],
+      [starts, entries, dValues, pre!, threshold!, thresholds.dThreshold.buffer, thresholds.near.buffer],
       [n, bandwidth],
       groups,
     );
   }
   commands.submit();
   dropLatentLists();
-  return [dW, ...sums, ...thresholds].map(({ info }) => info);
-}
+  return {
+    dW_enc: dW.info,
+    db_enc: db.info,
+    firings: firings.info,
+    squares: squares.info,
+    dThreshold: thresholds?.dThreshold.info,
+    near: thresholds?.near.info,
+  };
+};

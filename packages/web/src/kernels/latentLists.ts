@@ -115,11 +115,7 @@ export interface LatentLists {
 
 let kept: { dataId: object; lists: LatentLists } | undefined;
 
-/**
- * The lists of `indices` [B, C]; made once for the two kernels of a step that use them.
- *
- * @param last whether this is the last use: then they are freed by `dispose` of the result
- */
+/** The lists of `indices` [B, C]; made once for the two kernels of a step that use them. */
 export function latentLists(
   backend: GpuBackend,
   commands: Recorder,

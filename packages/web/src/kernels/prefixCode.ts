@@ -1,40 +1,37 @@
-/** WGSL that the passes of the prefix loss share: the penalty, sums over a workgroup, the layout of `aux`. */
-import type { PenaltyKind } from '@msae/core';
+/** WGSL that the passes of the prefix loss share: the penalty and the layout of `aux`. */
+import type { Penalty } from '@msae/core/backend';
 
-/** s(u) − s(0) and s′(u) of a penalty, as WGSL functions. */
-export function penaltyCode(kind: PenaltyKind): string {
-  const value = {
-    none: '0.0',
-    l1: 'v',
-    log: 'log((v + u.epsilon) / u.epsilon)',
-    sqrt: 'sqrt(v + u.epsilon) - sqrt(u.epsilon)',
-    tanh: 'tanh(v)',
-  }[kind];
-  const slope = {
-    none: '0.0',
-    l1: '1.0',
-    log: '1.0 / (v + u.epsilon)',
-    sqrt: '0.5 / sqrt(v + u.epsilon)',
-    tanh: '1.0 - tanh(v) * tanh(v)',
-  }[kind];
+/** s(v) − s(0) and s′(v) in WGSL; `u.epsilon` is the penalty's ε. */
+interface PenaltyFormulas {
+  readonly extra: string;
+  readonly slope: string;
+}
+
+const formulas: Partial<Record<string, PenaltyFormulas>> = {
+  none: { extra: '0.0', slope: '0.0' },
+  l1: { extra: 'v', slope: '1.0' },
+  log: { extra: 'log((v + u.epsilon) / u.epsilon)', slope: '1.0 / (v + u.epsilon)' },
+  sqrt: { extra: 'sqrt(v + u.epsilon) - sqrt(u.epsilon)', slope: '0.5 / sqrt(v + u.epsilon)' },
+  tanh: { extra: 'tanh(v)', slope: '1.0 - tanh(v) * tanh(v)' },
+};
+
+/** Is there WGSL for this penalty? Without it the loss runs composed. */
+export function hasPenaltyCode({ kind }: Penalty): boolean {
+  return formulas[kind] !== undefined;
+}
+
+/** The functions `penaltyExtra` and `penaltySlope` of a penalty for which {@link hasPenaltyCode} holds. */
+export function penaltyCode({ kind }: Penalty): string {
+  const { extra, slope } = formulas[kind]!;
   return `
-fn penaltyExtra(v: f32) -> f32 { return ${value}; }
+fn penaltyExtra(v: f32) -> f32 { return ${extra}; }
 fn penaltySlope(v: f32) -> f32 { return ${slope}; }`;
 }
 
-export const treeSum = (threads: number, type: string): string => `
-var<workgroup> parts: array<${type}, ${threads}>;
-fn total(li: u32, own: ${type}) -> ${type} {
-  parts[li] = own;
-  workgroupBarrier();
-  for (var step = ${threads / 2}u; step > 0u; step >>= 1u) {
-    if (li < step) { parts[li] += parts[li + step]; }
-    workgroupBarrier();
-  }
-  let sum = parts[0];
-  workgroupBarrier();
-  return sum;
-}`;
+/** ε of a penalty that has one, else 0. */
+export function penaltyEpsilon(penalty: Penalty): number {
+  return 'epsilon' in penalty ? penalty.epsilon : 0;
+}
 
 /** aux = [C(0…N) | V(0…N) | b_dec (d) | ‖d_i‖ (N)] */
 export const auxLayout: string = `

@@ -1,32 +1,39 @@
-/** The kernels MsaeWeightedPrefixDecode and MsaeDecodeActive on WebGPU. */
-import type { PrefixLossAttrs } from '@msae/core';
-import type { TensorInfo } from '@tensorflow/tfjs-core';
+/** The kernel MsaePrefixLoss on WebGPU. */
+import {
+  type Implementation,
+  isPenalised,
+  type PrefixLossAttrs,
+  type PrefixLossInputs,
+  type PrefixLossOutputs,
+  penaltyNumbers,
+} from '@msae/core/backend';
+import { decodeRows } from './decodeActive.ts';
 import { latentLists } from './latentLists.ts';
+import { penaltyEpsilon } from './prefixCode.ts';
 import { decoderGradient, decoderNorms, rowPass } from './prefixPrograms.ts';
-import { bufferOf, type GpuBackend, grid, newTensor, record } from './program.ts';
-import { columnSums, decodeRows, reportPass } from './reportPrograms.ts';
+import { bufferOf, gpuBackend, grid, newTensor, record } from './program.ts';
+import { columnSums, reportPass } from './reportPrograms.ts';
 
 /** f S′ of a chunk of rows takes at most this many bytes, whatever the batch. */
 const CHUNK_BYTES = 1 << 26;
 
-type Inputs = Readonly<Record<string, TensorInfo | undefined>>;
-
-export function prefixLoss(backend: GpuBackend, inputs: Inputs, attrs: PrefixLossAttrs): TensorInfo[] {
-  const [n, d] = inputs.W_dec!.shape as [number, number];
-  const [rows, capacity] = inputs.indices!.shape as [number, number];
-  const { reportPrefixes, penalty, epsilon, lambda } = attrs;
+export const prefixLoss: Implementation<PrefixLossInputs, PrefixLossAttrs, PrefixLossOutputs> = (
+  inputs,
+  attrs,
+  instance,
+) => {
+  const backend = gpuBackend(instance);
+  const [n, d] = inputs.W_dec.shape as [number, number]; // d of the target
+  const [rows, capacity] = inputs.indices.shape as [number, number];
+  const { reportPrefixes, penalty, lambda } = attrs;
   const reported = reportPrefixes.length;
   const chunk = Math.max(1, Math.min(rows, Math.floor(CHUNK_BYTES / (4 * capacity * d))));
-  const [x, W, indices, values, b_dec, weights] = (
-    ['x', 'W_dec', 'indices', 'values', 'b_dec', 'cumulative'] as const
-  ).map((name) => bufferOf(backend, inputs[name]!)) as [
-    GPUBuffer,
-    GPUBuffer,
-    GPUBuffer,
-    GPUBuffer,
-    GPUBuffer,
-    GPUBuffer,
-  ];
+  const y = bufferOf(backend, inputs.target);
+  const W = bufferOf(backend, inputs.W_dec);
+  const indices = bufferOf(backend, inputs.indices);
+  const values = bufferOf(backend, inputs.values);
+  const b_dec = bufferOf(backend, inputs.b_dec);
+  const weights = bufferOf(backend, inputs.cumulative);
   const decoderWeights = inputs.decoderCumulative ? bufferOf(backend, inputs.decoderCumulative) : weights;
 
   const atS = chunk * capacity * d;
@@ -34,24 +41,26 @@ export function prefixLoss(backend: GpuBackend, inputs: Inputs, attrs: PrefixLos
   const aux = newTensor(backend, [2 * (n + 1) + d + n]);
   const scratch = newTensor(backend, [atSquares + rows * (capacity + 1)]);
   const spread = newTensor(backend, [d]);
-  const lengths = newTensor(backend, [Math.max(1, reported)], 'int32');
+  const lengths = newTensor(backend, [reported], 'int32');
   const dValues = newTensor(backend, [rows, capacity]);
   const dW = newTensor(backend, [n, d]);
   const db = newTensor(backend, [d]);
   const report = newTensor(backend, [3 + 2 * reported]);
+  const residual = attrs.keepResidual ? newTensor(backend, [rows, d]) : undefined;
   backend.queue.writeBuffer(lengths.buffer, 0, Int32Array.from(reportPrefixes));
 
   const commands = record(backend);
   commands.copy(weights, aux.buffer, 0, n + 1);
   commands.copy(decoderWeights, aux.buffer, n + 1, n + 1);
   commands.copy(b_dec, aux.buffer, 2 * (n + 1), d);
-  if (penalty !== 'none') commands.dispatch(decoderNorms, [W, aux.buffer], [n, d], grid(Math.ceil(n / 64)));
-  const lists = latentLists(backend, commands, inputs.indices!, n);
+  if (isPenalised(penalty)) commands.dispatch(decoderNorms, [W, aux.buffer], [n, d], grid(Math.ceil(n / 64)));
+  const lists = latentLists(backend, commands, inputs.indices, n);
+  const epsilon = penaltyEpsilon(penalty);
   for (let row0 = 0; row0 < rows; row0 += chunk) {
     const sizes = [rows, n, d, capacity, row0, chunk, lambda, epsilon];
     commands.dispatch(
       rowPass(d, penalty),
-      [x, W, indices, values, aux.buffer, dValues.buffer, scratch.buffer],
+      [y, W, indices, values, aux.buffer, dValues.buffer, scratch.buffer],
       sizes,
       grid(Math.min(chunk, rows - row0)),
     );
@@ -64,53 +73,31 @@ export function prefixLoss(backend: GpuBackend, inputs: Inputs, attrs: PrefixLos
   }
   commands.dispatch(
     columnSums,
-    [x, scratch.buffer, db.buffer, spread.buffer],
+    [y, scratch.buffer, db.buffer, spread.buffer],
     [rows, d, atS, 0],
     [Math.ceil(d / 16), 1, 1],
   );
-  const inactive = inactivePenalty(attrs);
   commands.dispatch(
     reportPass(penalty),
     [indices, values, scratch.buffer, aux.buffer, spread.buffer, lengths.buffer, report.buffer],
-    [rows, n, d, capacity, Math.max(1, reported), atSquares, lambda, epsilon, inactive],
+    [rows, n, d, capacity, reported, atSquares, lambda, epsilon, penaltyNumbers(penalty).atZero],
     [3 + 2 * reported, 1, 1],
   );
-  const outputs = [dValues.info, dW.info, db.info, report.info];
-  if (attrs.keepResidual) {
-    const residual = newTensor(backend, [rows, d]);
+  if (residual) {
     commands.dispatch(
       decodeRows,
-      [W, b_dec, indices, values, x, residual.buffer],
+      [W, b_dec, indices, values, y, residual.buffer],
       [n, d, capacity, 1],
       grid(rows),
     );
-    outputs.push(residual.info);
   }
   commands.submit();
   for (const { info } of [aux, scratch, spread, lengths]) backend.disposeData(info.dataId);
-  return outputs;
-}
-
-export function decodeActive(backend: GpuBackend, inputs: Inputs): TensorInfo {
-  const [n, d] = inputs.W_dec!.shape as [number, number];
-  const [rows, capacity] = inputs.indices!.shape as [number, number];
-  const [W, b_dec, indices, values] = (['W_dec', 'b_dec', 'indices', 'values'] as const).map((name) =>
-    bufferOf(backend, inputs[name]!),
-  ) as [GPUBuffer, GPUBuffer, GPUBuffer, GPUBuffer];
-  const out = newTensor(backend, [rows, d]);
-  const commands = record(backend);
-  commands.dispatch(
-    decodeRows,
-    [W, b_dec, indices, values, b_dec, out.buffer],
-    [n, d, capacity, 0],
-    grid(rows),
-  );
-  commands.submit();
-  return out.info;
-}
-
-/** s(0), which every inactive latent of a prefix costs. */
-function inactivePenalty({ penalty, epsilon, subtractLogEpsilon }: PrefixLossAttrs): number {
-  if (penalty === 'sqrt') return Math.sqrt(epsilon);
-  return penalty === 'log' && !subtractLogEpsilon ? Math.log(epsilon) : 0;
-}
+  return {
+    dValues: dValues.info,
+    dW_dec: dW.info,
+    db_dec: db.info,
+    report: report.info,
+    residual: residual?.info,
+  };
+};

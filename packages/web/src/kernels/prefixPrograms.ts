@@ -1,7 +1,8 @@
-/** WGSL of the weighted-prefix loss; formulas in @msae/core, "the sparse path". Residuals are found again on the way back. */
-import type { PenaltyKind } from '@msae/core';
-import { auxLayout, penaltyCode, treeSum } from './prefixCode.ts';
+/** WGSL of the weighted-prefix loss; formulas in core's kernels/README.md. Residuals are found again on the way back. */
+import { isPenalised, type Penalty } from '@msae/core/backend';
+import { auxLayout, penaltyCode } from './prefixCode.ts';
 import type { Program } from './program.ts';
+import { treeSum } from './treeSum.ts';
 
 /** The sizes of a chunk of rows, and the penalty's λ and ε. */
 const chunkUniforms: Program['uniforms'] = [
@@ -41,12 +42,12 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
  * One row a workgroup: ∂L/∂f of its entries, ‖r_i‖² for i = 0 … C, and f_i S′_i and S′_0 for the sums over rows.
  * scratch = [f_i S′_i: chunk · C · d | S′_0: B · d | ‖r_i‖²: B · (C+1)]
  */
-export function rowPass(d: number, kind: PenaltyKind): Program {
+export function rowPass(d: number, penalty: Penalty): Program {
   const per = Math.ceil(d / 64);
   return {
-    key: `msae-row-pass-${per}-${kind}`,
+    key: `msae-row-pass-${per}-${penalty.kind}`,
     storage: [
-      ['x', 'read', 'f32'],
+      ['y', 'read', 'f32'],
       ['W', 'read', 'f32'],
       ['indices', 'read', 'i32'],
       ['values', 'read', 'f32'],
@@ -55,7 +56,7 @@ export function rowPass(d: number, kind: PenaltyKind): Program {
       ['scratch', 'write', 'f32'],
     ],
     uniforms: chunkUniforms,
-    code: `${auxLayout}${penaltyCode(kind)}${treeSum(64, 'vec2<f32>')}
+    code: `${auxLayout}${penaltyCode(penalty)}${treeSum(64, 'vec2<f32>')}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
   let local = groupIndex(wid, nwg);
@@ -69,7 +70,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   var T: array<f32, ${per}>;
   for (var q = 0u; q < ${per}u; q++) {
     let c = q * 64u + li;
-    if (c < u.d) { r[q] = bias(c) - x[row * u.d + c]; }
+    if (c < u.d) { r[q] = bias(c) - y[row * u.d + c]; }
   }
   var count = 0u;
   for (; count < u.capacity; count++) {
@@ -117,7 +118,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
       if (i > 0u) {
         let held = C(i32(u.n)) - C(k);
         let g = u.penalty * held * penaltySlope(abs(f) * norm(k)) / f32(u.rows);
-        dValues[o + i - 1u] = sums.y + ${kind === 'none' ? '0.0' : 'g * norm(k)'};
+        dValues[o + i - 1u] = sums.y + ${isPenalised(penalty) ? 'select(g, -g, f < 0.0) * norm(k)' : '0.0'};
       }
     }
     if (i == 0u) { break; }
@@ -127,9 +128,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
 }
 
 /** dW_dec of a latent a workgroup: the sum of its f S′ of this chunk of rows, and with the first chunk the penalty's part. */
-export function decoderGradient(kind: PenaltyKind): Program {
+export function decoderGradient(penalty: Penalty): Program {
   return {
-    key: `msae-decoder-gradient-${kind}`,
+    key: `msae-decoder-gradient-${penalty.kind}`,
     storage: [
       ['starts', 'read', 'u32'],
       ['entries', 'read', 'u32'],
@@ -140,7 +141,7 @@ export function decoderGradient(kind: PenaltyKind): Program {
       ['dW', 'write', 'f32'],
     ],
     uniforms: chunkUniforms,
-    code: `${auxLayout}${penaltyCode(kind)}
+    code: `${auxLayout}${penaltyCode(penalty)}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
   let k = groupIndex(wid, nwg);
@@ -150,7 +151,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   let first = u.row0 * u.capacity;
   let end = first + u.chunk * u.capacity;
   var factor = 0.0;
-  if (${kind !== 'none'} && u.row0 == 0u && norm(i32(k)) > 0.0) {
+  if (${isPenalised(penalty)} && u.row0 == 0u && norm(i32(k)) > 0.0) {
     let held = C(i32(u.n)) - C(i32(k));
     for (var i = begin; i < to; i++) {
       let size = abs(values[entries[i]]);

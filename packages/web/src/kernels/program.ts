@@ -3,7 +3,7 @@
  * dispatches into one command buffer that is submitted behind what tfjs has recorded so far. Storage buffers come first,
  * in the order given, then one uniform block of 4-byte fields. At most 7 storage buffers: within every device's limit.
  */
-import type { DataId, DataType, TensorInfo } from '@tensorflow/tfjs-core';
+import type { DataId, DataType, KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
 
 /** The public members of tfjs's WebGPUBackend that are needed here. */
 export interface GpuBackend {
@@ -16,6 +16,11 @@ export interface GpuBackend {
   ensureCommandEncoderReady(): void;
   endComputePassEncoder(): void;
   submitQueue(): void;
+}
+
+/** The backend that a kernel runs on, as tfjs's own WebGPUBackend has it. */
+export function gpuBackend(backend: KernelBackend): GpuBackend {
+  return backend as unknown as GpuBackend;
 }
 
 type Access = 'read' | 'write';
@@ -61,14 +66,20 @@ export function bufferOf(backend: GpuBackend, tensor: TensorInfo): GPUBuffer {
   return backend.tensorMap.get(tensor.dataId).resource as GPUBuffer;
 }
 
+export interface NewTensor {
+  readonly info: TensorInfo;
+  readonly buffer: GPUBuffer;
+}
+
 /** A new tensor with memory on the device, and its buffer. */
-export function newTensor(
-  backend: GpuBackend,
-  shape: number[],
-  dtype: DataType = 'float32',
-): { info: TensorInfo; buffer: GPUBuffer } {
+export function newTensor(backend: GpuBackend, shape: number[], dtype: DataType = 'float32'): NewTensor {
   const info = backend.makeTensorInfo(shape, dtype);
   return { info, buffer: bufferOf(backend, info) };
+}
+
+/** The number of a tensor's elements. */
+export function sizeOf({ shape }: TensorInfo): number {
+  return shape.reduce((product, size) => product * size, 1);
 }
 
 /** Says that a kernel has changed a tensor in place: the CPU's copy of it is stale. */

@@ -1,13 +1,14 @@
-/** WGSL of the report, of sums over columns, and of plain reconstruction. */
-import type { PenaltyKind } from '@msae/core';
-import { auxLayout, penaltyCode, treeSum } from './prefixCode.ts';
+/** WGSL of the report and of sums over columns. */
+import { isPenalised, type Penalty } from '@msae/core/backend';
+import { auxLayout, penaltyCode } from './prefixCode.ts';
 import type { Program } from './program.ts';
+import { treeSum } from './treeSum.ts';
 
-/** Column sums: db_dec = Σ_rows S′_0, and the spread Σ_rows (x − x̄)² of each column. 16 columns a workgroup. */
+/** Column sums: db_dec = Σ_rows S′_0, and the spread Σ_rows (y − ȳ)² of each column of the target. 16 columns a workgroup. */
 export const columnSums: Program = {
   key: 'msae-column-sums',
   storage: [
-    ['x', 'read', 'f32'],
+    ['y', 'read', 'f32'],
     ['scratch', 'read', 'f32'],
     ['db', 'write', 'f32'],
     ['spread', 'write', 'f32'],
@@ -38,7 +39,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   var own = vec2<f32>();
   if (inside) {
     for (var row = li / 16u; row < u.rows; row += 16u) {
-      own += vec2<f32>(scratch[u.atS + row * u.d + c], x[row * u.d + c]);
+      own += vec2<f32>(scratch[u.atS + row * u.d + c], y[row * u.d + c]);
     }
   }
   let sums = overRows(li, own);
@@ -46,7 +47,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   var squares = 0.0;
   if (inside) {
     for (var row = li / 16u; row < u.rows; row += 16u) {
-      let off = x[row * u.d + c] - mean;
+      let off = y[row * u.d + c] - mean;
       squares += off * off;
     }
   }
@@ -59,9 +60,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 };
 
 /** The report [3 + 2R]: a number a workgroup. Lengths come as the last R words of `lengths`. */
-export function reportPass(kind: PenaltyKind): Program {
+export function reportPass(penalty: Penalty): Program {
+  const penalised = isPenalised(penalty);
   return {
-    key: `msae-report-${kind}`,
+    key: `msae-report-${penalty.kind}`,
     storage: [
       ['indices', 'read', 'i32'],
       ['values', 'read', 'f32'],
@@ -82,7 +84,7 @@ export function reportPass(kind: PenaltyKind): Program {
       ['epsilon', 'f32'],
       ['inactive', 'f32'],
     ],
-    code: `${auxLayout}${penaltyCode(kind)}${treeSum(256, 'f32')}
+    code: `${auxLayout}${penaltyCode(penalty)}${treeSum(256, 'f32')}
 fn squareAt(row: u32, i: u32) -> f32 { return scratch[u.atSquares + row * (u.capacity + 1u) + i]; }
 fn extraAt(e: u32) -> f32 { return penaltyExtra(abs(values[e]) * norm(indices[e])); }
 @compute @workgroup_size(256)
@@ -104,11 +106,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         if (which == 0u) {
           own += (C(k) - before) * squareAt(row, i);
           before = C(k);
-          ${kind === 'none' ? '' : 'own += u.penalty * (C(i32(u.n)) - C(k)) * extraAt(o + i);'}
+          ${penalised ? 'own += u.penalty * (C(i32(u.n)) - C(k)) * extraAt(o + i);' : ''}
         } else if (which == 1u) {
           if (values[o + i] != 0.0) { own += 1.0; }
         } else if (which >= 3u + u.reported) {
-          ${kind === 'none' ? '' : 'own += extraAt(o + i);'}
+          ${penalised ? 'own += extraAt(o + i);' : ''}
         }
       }
       if (which == 0u) { own += (C(i32(u.n)) - before) * squareAt(row, i); }
@@ -128,38 +130,3 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 }`,
   };
 }
-
-/** x̂ = b_dec + Σ f_i d_i of every row, or x − x̂. A row a workgroup. */
-export const decodeRows: Program = {
-  key: 'msae-decode-rows',
-  storage: [
-    ['W', 'read', 'f32'],
-    ['b_dec', 'read', 'f32'],
-    ['indices', 'read', 'i32'],
-    ['values', 'read', 'f32'],
-    ['x', 'read', 'f32'],
-    ['out', 'write', 'f32'],
-  ],
-  uniforms: [
-    ['n', 'u32'],
-    ['d', 'u32'],
-    ['capacity', 'u32'],
-    ['residual', 'u32'],
-  ],
-  code: `
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
-  let row = groupIndex(wid, nwg);
-  let o = row * u.capacity;
-  for (var c = li; c < u.d; c += 64u) {
-    var sum = b_dec[c];
-    for (var i = 0u; i < u.capacity; i++) {
-      let k = indices[o + i];
-      if (k >= i32(u.n)) { break; }
-      sum += values[o + i] * W[u32(k) * u.d + c];
-    }
-    if (u.residual == 1u) { sum = x[row * u.d + c] - sum; }
-    out[row * u.d + c] = sum;
-  }
-}`,
-};

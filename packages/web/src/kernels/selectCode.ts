@@ -1,4 +1,17 @@
-/** WGSL that the selections share: prefix sums over a workgroup, and one digit of a radix select. */
+/** WGSL that the selections share: what is compared, prefix sums over a workgroup, and one digit of a radix select. */
+
+/**
+ * A score as an integer that sorts as the score does: 0 for what can never be kept (a score that is not above 0), above every
+ * number for a NaN, which is thereby kept and shows in the loss. Needs the uniform `magnitude`: 1 compares |v|.
+ */
+export const score: string = `
+fn isNaN(v: f32) -> bool { return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u; }
+fn scoreKey(v: f32) -> u32 {
+  let bits = bitcast<u32>(v);
+  let size = bits & 0x7fffffffu;
+  if (u.magnitude == 1u || size > 0x7f800000u) { return size; }
+  return select(0u, size, bits < 0x80000000u);
+}`;
 
 export const scan: string = `
 var<workgroup> sums: array<vec2<u32>, 256>;
