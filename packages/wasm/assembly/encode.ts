@@ -28,7 +28,8 @@ export function packX(args: usize, task: i32, thread: i32): void {
 // Job: a block of rows against one packed group of latents j0 … j0+nc.
 // args: 0 packedX, 1 rows, 2 d, 3 packedW, 4 j0, 5 nc, 6 b_enc, 7 block rows, 8 scratch, 9 scratch bytes a thread,
 //       10 candidate indices, 11 candidate values, 12 candidate counts, 13 thresholds by row, 14 flags by row (1 cut, 2 NaN),
-//       15 candidate capacity, 16 k (0: lists are never cut, counts go on), 17 thresholds by latent or 0, 18 margin
+//       15 candidate capacity, 16 k (0: lists are never cut, counts go on), 17 thresholds by latent or 0, 18 margin,
+//       19 what of a value is compared (a mask)
 export function encodeGroup(args: usize, task: i32, thread: i32): void {
   const x = load<usize>(args), rows = load<i32>(args, 4), d = load<i32>(args, 8), w = load<usize>(args, 12);
   const j0 = load<i32>(args, 16), nc = load<i32>(args, 20), bias = load<usize>(args, 24), block = load<i32>(args, 28);
@@ -61,6 +62,7 @@ function screen(args: usize, values: usize, bias: usize, row: i32, j: i32, cols:
   const rowSlot = <usize>row << 2;
   let cut = f32x4.splat(load<f32>(load<usize>(args, 52) + rowSlot));
   const margin = f32x4.splat(load<f32>(args, 72));
+  const mask = i32x4.splat(load<i32>(args, 76));
   let p = bias + (<usize>j << 2);
   let t = thresholds + (<usize>j << 2);
   const c4 = cols & ~3;
@@ -79,8 +81,8 @@ function screen(args: usize, values: usize, bias: usize, row: i32, j: i32, cols:
     }
     // "not ≤" also catches NaN
     const outside = v128.and(
-      v128.and(f32x4.le(v0, t0), f32x4.le(v1, t1)),
-      v128.and(f32x4.le(v2, t2), f32x4.le(v3, t3)),
+      v128.and(f32x4.le(v128.and(v0, mask), t0), f32x4.le(v128.and(v1, mask), t1)),
+      v128.and(f32x4.le(v128.and(v2, mask), t2), f32x4.le(v128.and(v3, mask), t3)),
     );
     if (!i32x4.all_true(outside)) {
       v128.store(values, v0);
@@ -106,7 +108,7 @@ function screen(args: usize, values: usize, bias: usize, row: i32, j: i32, cols:
 function take(args: usize, values: usize, row: i32, j: i32, cols: i32, t: usize, scratch: usize): void {
   const capacity = load<i32>(args, 60), k = load<i32>(args, 64);
   const byLatent = load<usize>(args, 68) != 0;
-  const margin = load<f32>(args, 72);
+  const margin = load<f32>(args, 72), mask = load<u32>(args, 76);
   const rowSlot = <usize>row << 2;
   const base = <usize>row * <usize>capacity << 2;
   const indices = load<usize>(args, 40) + base, kept = load<usize>(args, 44) + base;
@@ -117,17 +119,18 @@ function take(args: usize, values: usize, row: i32, j: i32, cols: i32, t: usize,
   for (let q = 0; q < cols; q++) {
     const v = load<f32>(values + (<usize>q << 2));
     if (byLatent) cut = load<f32>(t + (<usize>q << 2)) - margin;
-    if (v <= cut) continue;
+    const size = reinterpret<f32>(reinterpret<u32>(v) & mask);
+    if (size <= cut) continue;
     if (v != v) {
       store<i32>(flagAt, load<i32>(flagAt) | 2);
       continue;
     }
     if (count == capacity && k > 0) {
-      cut = keepLargest(indices, kept, count, k, scratch);
+      cut = keepLargest(indices, kept, count, k, scratch, mask);
       store<f32>(cutAt, cut);
       store<i32>(flagAt, load<i32>(flagAt) | 1);
       count = k;
-      if (v <= cut) continue;
+      if (size <= cut) continue;
     }
     if (count < capacity) {
       store<i32>(indices + (<usize>count << 2), j + q);
@@ -141,7 +144,8 @@ function take(args: usize, values: usize, row: i32, j: i32, cols: i32, t: usize,
 // Job: candidates → lists of width C; a task is 64 rows.
 // args: 0 candidate indices, 1 values, 2 counts, 3 candidate capacity, 4 rows, 5 k or 0, 6 n, 7 C, 8 out indices,
 //       9 out values, 10 out counts, 11 flags, 12 scratch, 13 scratch bytes a thread, 14 thresholds by latent or 0, 15 out pre,
-//       16 margin, 17 cutoff: candidates not above threshold − margin or the cutoff are dropped first
+//       16 margin, 17 cutoff: candidates not above threshold − margin or the cutoff are dropped first,
+//       18 what of a value is compared (a mask)
 export function finishLists(args: usize, task: i32, thread: i32): void {
   const capacity = load<i32>(args, 12), rows = load<i32>(args, 16), k = load<i32>(args, 20), n = load<i32>(args, 24);
   const width = load<i32>(args, 28);
@@ -156,7 +160,7 @@ export function finishLists(args: usize, task: i32, thread: i32): void {
     const flagAt = load<usize>(args, 44) + rowSlot;
     if (count <= capacity) count = dropBelow(args, indices, values, count, flagAt);
     if (k > 0 && count > k) {
-      keepLargest(indices, values, count, k, scratch);
+      keepLargest(indices, values, count, k, scratch, load<u32>(args, 72));
       store<i32>(flagAt, load<i32>(flagAt) | 1);
       count = k;
     }
@@ -170,7 +174,7 @@ export function finishLists(args: usize, task: i32, thread: i32): void {
       store<i32>(outIndices + o, latent);
       if (thresholds != 0) {
         store<f32>(pre + to + o, v);
-        if (!(v > load<f32>(thresholds + (<usize>latent << 2)))) v = 0;
+        if (!(reinterpret<f32>(reinterpret<u32>(v) & load<u32>(args, 72)) > load<f32>(thresholds + (<usize>latent << 2)))) v = 0;
       }
       store<f32>(outValues + o, v);
     }
@@ -192,7 +196,7 @@ export function finishLists(args: usize, task: i32, thread: i32): void {
 }
 
 function dropBelow(args: usize, indices: usize, values: usize, count: i32, flagAt: usize): i32 {
-  const thresholds = load<usize>(args, 56), margin = load<f32>(args, 64), cutoff = load<f32>(args, 68);
+  const thresholds = load<usize>(args, 56), margin = load<f32>(args, 64), cutoff = load<f32>(args, 68), mask = load<u32>(args, 72);
   let at = 0;
   for (let i = 0; i < count; i++) {
     const o = <usize>i << 2;
@@ -200,7 +204,7 @@ function dropBelow(args: usize, indices: usize, values: usize, count: i32, flagA
     const v = load<f32>(values + o);
     if (v != v) store<i32>(flagAt, load<i32>(flagAt) | 2);
     const least: f32 = thresholds != 0 ? load<f32>(thresholds + (<usize>latent << 2)) - margin : cutoff;
-    if (!(v > least)) continue;
+    if (!(reinterpret<f32>(reinterpret<u32>(v) & mask) > least)) continue;
     store<i32>(indices + (<usize>at << 2), latent);
     store<f32>(values + (<usize>at << 2), v);
     at++;

@@ -85,7 +85,7 @@ export function finishValues(args: usize, task: i32, thread: i32): void {
         const held = <f64>(all - load<f32>(C + (<usize>latent << 2)));
         loss += lambda * held * extra;
         slope *= (lambda * held) / <f64>rows;
-        g += <f32>(slope * norm);
+        g += <f32>(f < 0 ? -slope * norm : slope * norm);
         store<f32>(slopes + slot, <f32>(slope * abs(<f64>f)));
       }
       store<f32>(dValues + slot, g);

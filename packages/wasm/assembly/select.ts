@@ -25,17 +25,21 @@ export function kthLargest(v: usize, n: i32, k: i32): f32 {
   return load<f32>(v + (<usize>target << 2));
 }
 
-// Keeps the k largest of the n candidates (ties: the first ones) in their order; returns the k-th largest value.
-// `scratch` holds n floats.
-export function keepLargest(indices: usize, values: usize, n: i32, k: i32, scratch: usize): f32 {
-  memory.copy(scratch, values, <usize>n << 2);
+// Keeps the k largest of the n candidates (ties: the first ones) in their order; returns the k-th largest value. With `mask`
+// 0x7fffffff magnitudes are compared, with 0xffffffff values. `scratch` holds n floats.
+export function keepLargest(indices: usize, values: usize, n: i32, k: i32, scratch: usize, mask: u32): f32 {
+  for (let i = 0; i < n; i++) {
+    const o = <usize>i << 2;
+    store<u32>(scratch + o, load<u32>(values + o) & mask);
+  }
   const cut = kthLargest(scratch, n, k);
   let above = 0;
-  for (let i = 0; i < n; i++) above += i32(load<f32>(values + (<usize>i << 2)) > cut);
+  for (let i = 0; i < n; i++) above += i32(reinterpret<f32>(load<u32>(values + (<usize>i << 2)) & mask) > cut);
   let ties = k - above, at = 0;
   for (let i = 0; i < n; i++) {
     const v = load<f32>(values + (<usize>i << 2));
-    if (v > cut || (v == cut && ties-- > 0)) {
+    const size = reinterpret<f32>(reinterpret<u32>(v) & mask);
+    if (size > cut || (size == cut && ties-- > 0)) {
       store<f32>(values + (<usize>at << 2), v);
       store<i32>(indices + (<usize>at << 2), load<i32>(indices + (<usize>i << 2)));
       at++;

@@ -11,7 +11,6 @@
  *
  * @module
  */
-export { WasmMemoryError } from './memoryBudget.ts';
 export {
   profileWasm,
   resetWasmPeak,

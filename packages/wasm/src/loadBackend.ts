@@ -2,6 +2,7 @@
  * Loads tfjs's wasm backend on a memory of our own: shared between threads where the platform allows it (always in
  * Node, cross-origin isolated in a page), with a maximum that is the caller's budget.
  */
+import { msaeError } from '@msae/schema';
 import { BackendWasm, setThreadsCount } from '@tensorflow/tfjs-backend-wasm';
 import plainGlue from '@tensorflow/tfjs-backend-wasm/wasm-out/tfjs-backend-wasm.js';
 import threadedGlue from '@tensorflow/tfjs-backend-wasm/wasm-out/tfjs-backend-wasm-threaded-simd.js';
@@ -47,7 +48,8 @@ export async function loadBackend(options: LoadOptions): Promise<LoadedBackend> 
           path.endsWith('.wasm') ? locate(file, prefix, wasmPaths) : prefix + path,
         onAbort: (reason: unknown) =>
           reject(
-            new Error(
+            msaeError(
+              'device',
               `wasm: ${file} could not be loaded (${String(reason)}); in a bundled page pass wasmPaths with its URL to useWasm()`,
             ),
           ),
@@ -70,7 +72,10 @@ export async function loadBackend(options: LoadOptions): Promise<LoadedBackend> 
   const backend = new BackendWasm(module as unknown as ConstructorParameters<typeof BackendWasm>[0]);
   const heap = memory?.memory ?? module.asm?.memory;
   if (heap === undefined)
-    throw new Error('wasm: the backend does not give access to its memory; use tfjs-backend-wasm 4.22.0');
+    throw msaeError(
+      'device',
+      'wasm: the backend does not give access to its memory; use tfjs-backend-wasm 4.22.0',
+    );
   return { backend, memory: heap, limitBytes: memory?.limitBytes ?? maxMemoryBytes };
 }
 
@@ -96,7 +101,7 @@ function locate(file: string, prefix: string, paths: LoadOptions['wasmPaths']): 
   if (paths === undefined) return prefix + file;
   if (typeof paths === 'string') return paths + file;
   const url = paths[file];
-  if (url === undefined) throw new Error(`wasm: wasmPaths has no entry for ${file}`);
+  if (url === undefined) throw msaeError('option', `wasm: wasmPaths has no entry for ${file}`);
   return url;
 }
 

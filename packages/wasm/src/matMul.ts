@@ -3,6 +3,7 @@
  * loop 10 to 40 times slower takes the others), keeps a packed copy of every right operand for as long as it lives, and
  * multiplies with stale values after an in-place update.
  */
+import { msaeError } from '@msae/schema';
 import {
   getKernel,
   type KernelFunc,
@@ -78,7 +79,8 @@ export function registerMatMul(runtimeOf: RuntimeOf): void {
     const plainBias = bias === undefined || bias === null || bias.shape.length <= 1;
     if ((activation !== 'linear' && activation !== 'relu') || !plainBias || inputs.preluActivationWeights) {
       if (transposeA || transposeB) {
-        throw new Error(
+        throw msaeError(
+          'device',
           `wasm: fused.matMul with a transposed operand and activation ${activation} is not available; use matMul`,
         );
       }
@@ -137,7 +139,10 @@ function product(
   const [m, k] = transposeA ? [aCols, aRows] : [aRows, aCols];
   const [inner, n] = transposeB ? [bCols, bRows] : [bRows, bCols];
   if (k !== inner) {
-    throw new Error(`matMul: inner shapes (${k}) and (${inner}) of [${a.shape}] and [${b.shape}] must match`);
+    throw msaeError(
+      'shape',
+      `matMul: inner shapes (${k}) and (${inner}) of [${a.shape}] and [${b.shape}] must match`,
+    );
   }
   const aBatches = util.sizeFromShape(a.shape.slice(0, -2));
   const bBatches = util.sizeFromShape(b.shape.slice(0, -2));

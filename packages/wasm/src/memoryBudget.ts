@@ -1,3 +1,4 @@
+import { msaeError } from '@msae/schema';
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import { util } from '@tensorflow/tfjs-core';
 
@@ -5,21 +6,13 @@ import { util } from '@tensorflow/tfjs-core';
 const RESERVE_BYTES = 32 * 2 ** 20;
 
 /** A tensor or a scratch buffer does not fit in the backend's memory. Nothing was allocated or changed. */
-export class WasmMemoryError extends Error {
-  override readonly name: string = 'WasmMemoryError';
-  readonly requestedBytes: number;
-  readonly usedBytes: number;
-  readonly limitBytes: number;
-
-  constructor(what: string, requestedBytes: number, usedBytes: number, limitBytes: number) {
-    super(
-      `wasm: ${what} needs ${format(requestedBytes)}, but ${format(usedBytes)} of the limit of ${format(limitBytes)} ` +
-        'are in use; lower the batch size or nLatents, dispose tensors, or raise maxMemoryBytes (at most 4 GiB)',
-    );
-    this.requestedBytes = requestedBytes;
-    this.usedBytes = usedBytes;
-    this.limitBytes = limitBytes;
-  }
+function outOfMemory(what: string, requestedBytes: number, usedBytes: number, limitBytes: number): Error {
+  return msaeError(
+    'device',
+    `wasm: ${what} needs ${format(requestedBytes)}, but ${format(usedBytes)} of the limit of ${format(limitBytes)} ` +
+      'are in use; lower the batch size or nLatents, dispose tensors, or raise maxMemoryBytes (at most 4 GiB)',
+    { requestedBytes, usedBytes, limitBytes },
+  );
 }
 
 const format = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
@@ -30,7 +23,7 @@ export interface MemoryBudget {
   usedBytes(): number;
   peakBytes(): number;
   resetPeak(): void;
-  /** @throws {WasmMemoryError} if `bytes` more do not fit */
+  /** @throws MsaeError `device` if `bytes` more do not fit */
   malloc(bytes: number, what: string): number;
   free(pointer: number): void;
 }
@@ -56,10 +49,9 @@ export function applyMemoryBudget(backend: BackendWasm, limitBytes: number): Mem
   const rawMalloc = wasm._malloc.bind(wasm);
   const rawFree = wasm._free.bind(wasm);
   const malloc = (bytes: number, what: string): number => {
-    if (used + bytes > available) throw new WasmMemoryError(what, bytes, used, limitBytes);
+    if (used + bytes > available) throw outOfMemory(what, bytes, used, limitBytes);
     const pointer = rawMalloc(bytes) >>> 0;
-    if (pointer === 0 && bytes > 0)
-      throw new WasmMemoryError(`${what} (fragmented heap)`, bytes, used, limitBytes);
+    if (pointer === 0 && bytes > 0) throw outOfMemory(`${what} (fragmented heap)`, bytes, used, limitBytes);
     sizes.set(pointer, bytes);
     used += bytes;
     if (used > peak) peak = used;

@@ -1,4 +1,5 @@
 /** What the kernels of one backend share: its memory, the kernel module, the threads, and scratch buffers that are kept. */
+import { msaeError } from '@msae/schema';
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import { sharedKernels, kernels as singleModule } from './generated/kernels.ts';
@@ -24,6 +25,15 @@ export interface Runtime {
   /** While set, adds the milliseconds of every job to its name. */
   profile: Map<string, number> | undefined;
   dispose(): void;
+}
+
+const runtimes = new WeakMap<object, Runtime>();
+
+/** The runtime of the backend that a kernel was called on. @throws MsaeError `state` for a backend of somebody else's */
+export function runtimeOf(backend: unknown): Runtime {
+  const runtime = runtimes.get(backend as object);
+  if (runtime === undefined) throw msaeError('state', 'wasm: this backend was not made by useWasm()');
+  return runtime;
 }
 
 const bits = new Int32Array(1);
@@ -91,6 +101,7 @@ export async function createRuntime({ backend, memory, budget, threads }: Runtim
     doubles: (pointer, length) => new Float64Array(memory.buffer, pointer, length),
     dispose: () => pool.dispose(),
   };
+  runtimes.set(backend, runtime);
   return runtime;
 }
 

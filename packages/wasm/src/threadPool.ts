@@ -5,6 +5,7 @@
  * included, takes the next task number until none is left. A task writes only what no other task of its job writes, so
  * the result does not depend on who ran it: the same bits with 1 thread and with 16.
  */
+import { msaeError } from '@msae/schema';
 import { workerSource } from './workerSource.ts';
 
 /** Slots of the control block (int32). */
@@ -69,7 +70,7 @@ export async function createThreadPool(options: ThreadPoolOptions): Promise<Thre
           });
           worker.onExit((reason) => {
             broken ??= `wasm: worker thread ${i + 1} stopped (${reason}); call useWasm() again for a new backend`;
-            reject(new Error(broken));
+            reject(msaeError('device', broken));
           });
           worker.post({ control, module, memory, names, thread: i + 1 });
         }),
@@ -91,7 +92,7 @@ export async function createThreadPool(options: ThreadPoolOptions): Promise<Thre
       if (deadline === 0) deadline = now + DEAD_AFTER_MS;
       if (now > deadline) {
         broken = 'wasm: a worker thread does not answer; call useWasm() again for a new backend';
-        throw new Error(broken);
+        throw msaeError('device', broken);
       }
     }
   };
@@ -99,11 +100,12 @@ export async function createThreadPool(options: ThreadPoolOptions): Promise<Thre
   return {
     threads: workers.length + 1,
     run(name, args, tasks) {
-      if (broken !== undefined) throw new Error(broken);
+      if (broken !== undefined) throw msaeError('device', broken);
       const task = kernels[name];
-      if (task === undefined) throw new Error(`wasm: no kernel is called ${name}`);
+      if (task === undefined) throw msaeError('state', `wasm: no kernel is called ${name}`);
       if (workers.length === 0 || tasks <= 1) return runAlone(task, args, tasks);
-      if (tasks > MAX_TASKS) throw new Error(`wasm: ${tasks} tasks; at most ${MAX_TASKS} fit in one job`);
+      if (tasks > MAX_TASKS)
+        throw msaeError('shape', `wasm: ${tasks} tasks; at most ${MAX_TASKS} fit in one job`);
       const generation = (control[CONTROL.generation]! + 1) | 0;
       const tag = (generation & 0xffff) << 16;
       Atomics.store(control, CONTROL.next, tag | MAX_TASKS); // no ticket while the job is being described
@@ -128,7 +130,8 @@ export async function createThreadPool(options: ThreadPoolOptions): Promise<Thre
       }
       waitForWorkers(tasks);
       if (Atomics.load(control, CONTROL.failed) !== 0)
-        throw new Error(
+        throw msaeError(
+          'device',
           `wasm: kernel ${name} failed; the backend's memory may be damaged, call useWasm() again`,
         );
     },

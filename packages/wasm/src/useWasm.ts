@@ -2,7 +2,8 @@
  * The CPU default, Node and browser: tfjs's wasm backend with SIMD, threads of our own on its memory, memory budgeted
  * before it is allocated, and the kernels of the sparse path.
  */
-import { type BackendDescription, KERNEL } from '@msae/core';
+import { type BackendDescription, ownKernels } from '@msae/core/backend';
+import { check, givenBy, msaeError, number, object, optional, type Schema, whole } from '@msae/schema';
 import * as tf from '@tensorflow/tfjs-core';
 import { loadBackend } from './loadBackend.ts';
 import { applyMemoryBudget } from './memoryBudget.ts';
@@ -24,6 +25,22 @@ export interface WasmOptions {
   wasmPaths?: string | Readonly<Record<string, string>>;
 }
 
+const isPaths = (value: unknown): boolean =>
+  typeof value === 'string' || (typeof value === 'object' && value !== null && !Array.isArray(value));
+
+/** Checks {@link WasmOptions}. */
+const wasmOptionsSchema: Schema<WasmOptions> = object<WasmOptions>({
+  threads: optional(whole({ min: 1, max: 64, help: 'threads, the calling one included' })),
+  maxMemoryBytes: optional(
+    number({ min: 64 * 2 ** 20, max: 4 * 2 ** 30, help: 'bytes that tensors and scratch buffers may take' }),
+  ),
+  wasmPaths: optional(
+    givenBy<NonNullable<WasmOptions['wasmPaths']>>('a folder URL, or URLs by file name', isPaths, {
+      help: "where tfjs's .wasm binaries are",
+    }),
+  ),
+});
+
 /** What the wasm backend has in use, in bytes. */
 export interface WasmMemory {
   readonly usedBytes: number;
@@ -38,26 +55,22 @@ let current: Runtime | undefined;
  * Registers the wasm backend under tfjs's name `wasm` and makes it the current one. Calling it again replaces the backend
  * (its tensors are gone).
  *
- * @throws RangeError for bad options, Error if wasm SIMD is missing or the binary cannot be loaded; later
- * {@link WasmMemoryError} from any operation that would not fit.
+ * @throws MsaeError `option` for bad options, `device` if wasm SIMD is missing or the binary cannot be loaded; later `device`
+ * from any operation that would not fit into memory.
  */
 export async function useWasm(options: WasmOptions = {}): Promise<BackendDescription> {
-  const { maxMemoryBytes = MAX_BYTES } = options;
+  const { maxMemoryBytes = MAX_BYTES } = check(wasmOptionsSchema, options, 'useWasm');
   const shared = canShareMemory();
   const threads = options.threads ?? (shared ? Math.min(8, coreCount()) : 1);
-  if (!Number.isInteger(threads) || threads < 1 || threads > 64) {
-    throw new RangeError(`useWasm: threads must be an integer from 1 to 64, got ${threads}`);
-  }
   if (threads > 1 && !shared) {
-    throw new RangeError(
+    throw msaeError(
+      'device',
       `useWasm: ${threads} threads need shared memory; serve the page with COOP same-origin and COEP require-corp, or leave threads out`,
     );
   }
-  if (!(maxMemoryBytes >= 64 * 2 ** 20 && maxMemoryBytes <= 4 * 2 ** 30)) {
-    throw new RangeError(`useWasm: maxMemoryBytes must be from 64 MiB to 4 GiB, got ${maxMemoryBytes}`);
-  }
   if (!(await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT'))) {
-    throw new Error(
+    throw msaeError(
+      'device',
       'wasm: this engine has no WebAssembly SIMD; use Node 20 or a browser from 2021 or later, or the cpu backend',
     );
   }
@@ -72,19 +85,19 @@ export async function useWasm(options: WasmOptions = {}): Promise<BackendDescrip
   current?.dispose();
   current = runtime;
   tf.registerBackend('wasm', () => backend, 2);
-  registerKernels(runtime);
-  if (!(await tf.setBackend('wasm'))) throw new Error('wasm: tfjs refused the backend');
+  registerKernels();
+  if (!(await tf.setBackend('wasm'))) throw msaeError('device', 'wasm: tfjs refused the backend');
   return {
     name: 'wasm',
     device: `WebAssembly SIMD, ${runtime.threads} ${runtime.threads === 1 ? 'thread' : 'threads'}`,
     precision: 'float32',
     threads: runtime.threads,
     limits: { maxTensorBytes: limitBytes, maxMemoryBytes: limitBytes },
-    kernels: Object.values(KERNEL).filter((name) => tf.getKernel(name, 'wasm') !== undefined),
+    kernels: ownKernels(),
   };
 }
 
-/** Memory of the current wasm backend. @throws Error before {@link useWasm}. */
+/** Memory of the current wasm backend. @throws MsaeError `state` before {@link useWasm}. */
 export function wasmMemory(): WasmMemory {
   const { budget } = required();
   return { usedBytes: budget.usedBytes(), peakBytes: budget.peakBytes(), limitBytes: budget.limitBytes };
@@ -107,7 +120,7 @@ export function profileWasm(): () => Record<string, number> {
 }
 
 function required(): Runtime {
-  if (current === undefined) throw new Error('wasm: call useWasm() first');
+  if (current === undefined) throw msaeError('state', 'wasm: call useWasm() first');
   return current;
 }
 

@@ -4,8 +4,10 @@ import { conformanceChecks, parseGolden, runGoldenCase, sparseConformanceChecks 
 import { beforeAll, describe, expect, it } from 'vitest';
 import { useWasm } from '../src/index.ts';
 
-const file = new URL('../../core/test/fixtures/matryoshka-loss.json', import.meta.url);
-const cases = parseGolden(JSON.parse(readFileSync(file, 'utf8')), 'matryoshka-loss.json');
+const fixtures = new URL('../../core/test/fixtures/', import.meta.url);
+const cases = ['matryoshka-loss.json', 'abstopk.json'].flatMap((name) =>
+  parseGolden(JSON.parse(readFileSync(new URL(name, fixtures), 'utf8')), name),
+);
 const sparse = cases.filter((golden) => golden.activation !== 'identity');
 const named = <T extends { name: string }>(list: readonly T[]): [string, T][] =>
   list.map((item) => [item.name, item]);

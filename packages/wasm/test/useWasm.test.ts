@@ -3,11 +3,12 @@ import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { createSae, disposeStep, sparseStep, topK } from '@msae/core';
+import { isMsaeError } from '@msae/schema';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, describe, expect, it } from 'vitest';
 import { sourceHash as currentHash } from '../scripts/buildKernels.ts';
 import { sharedKernels, sourceHash } from '../src/generated/kernels.ts';
-import { useWasm, WasmMemoryError, wasmMemory } from '../src/index.ts';
+import { useWasm, wasmMemory } from '../src/index.ts';
 
 const MIB = 2 ** 20;
 
@@ -133,12 +134,12 @@ describe('useWasm', () => {
     } catch (caught) {
       error = caught;
     }
-    expect(error).toBeInstanceOf(WasmMemoryError);
+    expect(isMsaeError(error, 'device')).toBe(true);
     expect(String(error)).toMatch(/\[1024, 1024\].*needs 4\.0 MiB.*limit of 128\.0 MiB/);
     expect(tf.memory().numTensors).toBe(before.tensors);
     expect(wasmMemory().usedBytes).toBe(before.used);
     expect(() => tf.matMul(tf.ones([6000, 8]) as tf.Tensor2D, tf.ones([8, 6000]) as tf.Tensor2D)).toThrow(
-      WasmMemoryError,
+      'of the limit of 128.0 MiB',
     );
     expect(tf.add(a, 1).dataSync()[7]).toBe(2);
   });
@@ -150,7 +151,7 @@ describe('useWasm', () => {
     const before = tf.memory().numTensors;
     const prefixes = { lengths: [12_000], weights: [1] };
     const first = sparseStep(sae, x, { prefixes }); // 2 · 13.7 MiB of gradients; a second one is too much
-    expect(() => sparseStep(sae, x, { prefixes })).toThrow(WasmMemoryError);
+    expect(() => sparseStep(sae, x, { prefixes })).toThrow('of the limit of 100.0 MiB');
     const loss = first.metrics.dataSync()[0];
     disposeStep(first);
     expect(tf.memory().numTensors).toBe(before);
@@ -160,9 +161,11 @@ describe('useWasm', () => {
   });
 
   it('says what is wrong with its options', async () => {
-    await expect(useWasm({ threads: 0 })).rejects.toThrow('threads must be an integer from 1 to 64, got 0');
+    await expect(useWasm({ threads: 0 })).rejects.toThrow(
+      'useWasm: threads: expected a whole number ≥ 1 and ≤ 64, got 0',
+    );
     await expect(useWasm({ maxMemoryBytes: 5 })).rejects.toThrow(
-      'maxMemoryBytes must be from 64 MiB to 4 GiB, got 5',
+      'useWasm: maxMemoryBytes: expected a number ≥ 67108864',
     );
     await expect(useWasm({ wasmPaths: {} })).rejects.toThrow(
       'wasmPaths has no entry for tfjs-backend-wasm-threaded-simd.wasm',

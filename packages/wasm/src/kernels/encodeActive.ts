@@ -1,32 +1,44 @@
-import type { EncodeActiveAttrs } from '@msae/core';
-import type { NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
-import { f32, type Runtime } from '../runtime.ts';
-import { type Outputs, withOutputs } from './outputs.ts';
+import type {
+  EncodeActiveAttrs,
+  EncodeActiveInputs,
+  EncodeActiveOutputs,
+  Implementation,
+  Infos,
+} from '@msae/core/backend';
+import { f32, type Runtime, runtimeOf } from '../runtime.ts';
+import { withOutputs } from './outputs.ts';
 
 const GROUP_BYTES = 8 * 2 ** 20;
 const TILE = 64;
 /** Below this many multiplications the rounding to integers costs more than it saves. */
 const WORTH_QUANTISING = 2 ** 22;
+/** What of a float's bits is compared. */
+const MASKS = { value: -1, magnitude: 0x7fffffff } as const;
+
+/** All rules; magnitudes of a whole batch are not compared here. */
+export function coversEncode({ rule, score }: EncodeActiveAttrs): boolean {
+  return score === 'value' || rule !== 'perBatch';
+}
 
 /**
  * MsaeEncodeActive: x W_enc in tiles that are screened in cache (assembly/encode.ts), in 16-bit integers with a refinement
- * in float32 where lists are short (assembly/quantised.ts).
+ * in float32 where lists are short and values are compared (assembly/quantised.ts).
  */
-export function encodeActive(
-  runtime: Runtime,
-  inputs: NamedTensorInfoMap,
-  attrs: EncodeActiveAttrs,
-): TensorInfo[] {
+export const encodeActive: Implementation<EncodeActiveInputs, EncodeActiveAttrs, EncodeActiveOutputs> = (
+  inputs,
+  attrs,
+  backend,
+) => {
+  const runtime = runtimeOf(backend);
   return withOutputs(runtime, (out) => {
-    const [rows, d] = inputs.x!.shape as [number, number];
-    const n = inputs.b_enc!.shape[0]!;
-    const { mode, capacity } = attrs;
-    const pointer = (name: string): number =>
-      inputs[name] === undefined ? 0 : runtime.pointer(inputs[name]);
+    const [rows, d] = inputs.x.shape as [number, number];
+    const n = inputs.b_enc.shape[0]!;
+    const { rule, score, capacity } = attrs;
     const indices = out.make([rows, capacity], 'int32');
     const values = out.make([rows, capacity], 'float32');
     const counts = out.make([rows], 'int32');
-    const extra = extraOutput(out, attrs, rows);
+    const pre = rule === 'aboveThreshold' ? out.make([rows, capacity], 'float32') : undefined;
+    const smallestKept = rule === 'perBatch' ? out.make([1], 'float32') : undefined;
     const job: Job = {
       runtime,
       attrs,
@@ -34,34 +46,33 @@ export function encodeActive(
       d,
       n,
       ...lists(runtime, attrs, rows, n),
-      at: pointer,
+      at: pointers(runtime, inputs),
       indices: runtime.pointer(indices),
       values: runtime.pointer(values),
       counts: runtime.pointer(counts),
-      extra: extra === undefined ? 0 : runtime.pointer(extra),
+      pre: pre === undefined ? 0 : runtime.pointer(pre),
     };
     // lists that are cut keep few candidates for the refinement; the others may bring all they collect
-    const short = job.collect * (job.k > 0 ? 3 : 8) <= n && rows * d * n >= WORTH_QUANTISING;
+    const short =
+      score === 'value' && job.collect * (job.k > 0 ? 3 : 8) <= n && rows * d * n >= WORTH_QUANTISING;
     if (!(short && collectQuantised(job))) collectFloat(job);
     finish(job);
-    if (mode === 'batchtopk') {
-      const histogram = runtime.scratch('histogram', 8192);
-      const parts = [
-        job.indices,
-        job.values,
-        job.counts,
-        rows,
-        capacity,
-        n,
-        attrs.keep,
-        job.flags,
-        histogram,
-        job.extra,
-      ];
-      runtime.run('batchCut', 1, parts);
+    if (smallestKept !== undefined) {
+      runtime.run('batchCut', 1, [
+        ...[job.indices, job.values, job.counts, rows, capacity, n, attrs.keep, job.flags],
+        ...[runtime.scratch('histogram', 8192), runtime.pointer(smallestKept)],
+      ]);
     }
-    return extra === undefined ? [indices, values, counts] : [indices, values, counts, extra];
+    return { indices, values, counts, ...(pre && { pre }), ...(smallestKept && { smallestKept }) };
   });
+};
+
+/** Where each input lies; 0 for one that is absent. */
+function pointers(runtime: Runtime, inputs: Infos<EncodeActiveInputs>): Job['at'] {
+  return (name) => {
+    const info = inputs[name];
+    return info === undefined ? 0 : runtime.pointer(info);
+  };
 }
 
 interface Lists {
@@ -88,29 +99,20 @@ interface Job extends Lists {
   readonly rows: number;
   readonly d: number;
   readonly n: number;
-  at(name: string): number;
+  at(name: keyof EncodeActiveInputs): number;
   readonly indices: number;
   readonly values: number;
   readonly counts: number;
-  readonly extra: number;
-}
-
-function extraOutput(
-  out: Outputs,
-  { mode, capacity }: EncodeActiveAttrs,
-  rows: number,
-): TensorInfo | undefined {
-  if (mode === 'jumprelu') return out.make([rows, capacity], 'float32');
-  return mode === 'batchtopk' ? out.make([1], 'float32') : undefined;
+  readonly pre: number;
 }
 
 function lists(
   runtime: Runtime,
-  { mode, keep, capacity }: EncodeActiveAttrs,
+  { rule, keep, capacity }: EncodeActiveAttrs,
   rows: number,
   n: number,
 ): Lists {
-  const limit = mode === 'topk' ? Math.min(keep, capacity) : mode === 'batchtopk' ? capacity : 0;
+  const limit = rule === 'perRow' ? Math.min(keep, capacity) : rule === 'perBatch' ? capacity : 0;
   const collect = Math.min(n, limit === 0 ? capacity + Math.ceil(capacity / 4) : 2 * limit + 64);
   const k = limit === 0 || limit >= n ? 0 : limit;
   const block = Math.max(4, Math.min(128, Math.ceil(rows / 8 / 4) * 4));
@@ -136,7 +138,7 @@ function lists(
 function reset({ runtime, rows, found, cuts, flags, attrs }: Job): void {
   runtime.ints(found, rows).fill(0);
   runtime.ints(flags, rows).fill(0);
-  runtime.floats(cuts, rows).fill(attrs.mode === 'relu' ? attrs.cutoff : 0);
+  runtime.floats(cuts, rows).fill(attrs.cutoff);
 }
 
 /** Arguments 4 … 18 of encodeGroup and encodeQuantised. */
@@ -169,7 +171,11 @@ function collectFloat(job: Job): void {
   for (let j0 = 0; j0 < n; j0 += group) {
     const width = Math.min(group, n - j0);
     runtime.run('packB', Math.ceil(width / TILE), [at('W_enc'), n, 1, n, 0, d, j0, width, W]);
-    runtime.run('encodeGroup', Math.ceil(rows / block), [x, rows, d, W, ...groupArgs(job, j0, width)]);
+    runtime.run('encodeGroup', Math.ceil(rows / block), [
+      ...[x, rows, d, W],
+      ...groupArgs(job, j0, width),
+      MASKS[job.attrs.score],
+    ]);
   }
 }
 
@@ -249,10 +255,6 @@ function finish(job: Job): void {
   runtime.run('finishLists', Math.ceil(rows / 64), [
     ...[job.candidates, job.candidateValues, job.found, job.collect, rows, k, n, attrs.capacity],
     ...[job.indices, job.values, job.counts, job.flags, job.tiles, job.threadBytes, at('threshold')],
-    ...[
-      attrs.mode === 'jumprelu' ? job.extra : 0,
-      f32(attrs.margin),
-      f32(attrs.mode === 'relu' ? attrs.cutoff : 0),
-    ],
+    ...[job.pre, f32(attrs.margin), f32(attrs.cutoff), MASKS[attrs.score]],
   ]);
 }

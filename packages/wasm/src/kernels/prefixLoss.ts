@@ -1,32 +1,48 @@
-import type { PenaltyKind, PrefixLossAttrs } from '@msae/core';
-import type { NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
-import { f32, type Runtime } from '../runtime.ts';
+import {
+  type Implementation,
+  type Infos,
+  type Penalty,
+  type PrefixLossAttrs,
+  type PrefixLossInputs,
+  type PrefixLossOutputs,
+  penaltyNumbers,
+} from '@msae/core/backend';
+import { f32, type Runtime, runtimeOf } from '../runtime.ts';
 import { type Outputs, withOutputs } from './outputs.ts';
 
 const SLICE = 128;
 /** As in assembly/finish.ts. */
-const PENALTIES: Record<PenaltyKind, number> = { none: 0, l1: 1, log: 2, sqrt: 3, tanh: 4 };
+const PENALTIES: Record<Penalty['kind'], number> = { none: 0, l1: 1, log: 2, sqrt: 3, tanh: 4 };
 
-/** MsaeWeightedPrefixDecode: slices of 128 columns, each owned by one task; see assembly/decode.ts. */
-export function prefixLoss(
-  runtime: Runtime,
-  inputs: NamedTensorInfoMap,
-  attrs: PrefixLossAttrs,
-): TensorInfo[] {
-  return withOutputs(runtime, (out) => run(runtime, inputs, attrs, out));
+/** Penalties that the compiled code knows. */
+export function coversPrefixLoss({ penalty }: PrefixLossAttrs): boolean {
+  return PENALTIES[penalty.kind] !== undefined;
 }
+
+/** MsaePrefixLoss: slices of 128 columns, each owned by one task; see assembly/decode.ts. */
+export const prefixLoss: Implementation<PrefixLossInputs, PrefixLossAttrs, PrefixLossOutputs> = (
+  inputs,
+  attrs,
+  backend,
+) => {
+  const runtime = runtimeOf(backend);
+  return withOutputs(runtime, (out) => run(runtime, inputs, attrs, out));
+};
 
 function run(
   runtime: Runtime,
-  inputs: NamedTensorInfoMap,
+  inputs: Infos<PrefixLossInputs>,
   attrs: PrefixLossAttrs,
   out: Outputs,
-): TensorInfo[] {
-  const [n, d] = inputs.W_dec!.shape as [number, number];
-  const [rows, capacity] = inputs.indices!.shape as [number, number];
+): Infos<PrefixLossOutputs> {
+  const [n, d] = inputs.W_dec.shape as [number, number];
+  const [rows, capacity] = inputs.indices.shape as [number, number];
   const lengths = attrs.reportPrefixes;
   const R = lengths.length;
-  const at = (name: string): number => (inputs[name] === undefined ? 0 : runtime.pointer(inputs[name]));
+  const at = (name: keyof PrefixLossInputs): number => {
+    const info = inputs[name];
+    return info === undefined ? 0 : runtime.pointer(info);
+  };
   const dValues = out.make([rows, capacity], 'float32');
   const dW = out.make([n, d], 'float32');
   const db = out.make([d], 'float32');
@@ -46,7 +62,7 @@ function run(
   const bytes = n * d * 4;
   runtime.run('zero', Math.ceil(bytes / 2 ** 20), [dWAt, bytes]);
   runtime.run('decodeSlice', slices, [
-    ...[at('x'), at('W_dec'), at('b_dec'), at('indices'), at('values'), at('counts')],
+    ...[at('target'), at('W_dec'), at('b_dec'), at('indices'), at('values'), at('counts')],
     ...[
       at('cumulative'),
       at('decoderCumulative'),
@@ -62,7 +78,7 @@ function run(
     ...[lengthsAt, R, scratch, threadBytes, residual === undefined ? 0 : runtime.pointer(residual)],
   ]);
 
-  const kind = PENALTIES[attrs.penalty];
+  const kind = PENALTIES[attrs.penalty.kind];
   let [offsets, entries, norms, slopes] = [0, 0, 0, 0];
   if (kind !== 0) {
     offsets = runtime.scratch('offsets', (n + 2) * 4);
@@ -77,7 +93,7 @@ function run(
     ...[dots, slices, rows, capacity, at('indices'), at('values'), at('counts'), runtime.pointer(dValues)],
     ...[
       kind,
-      f32(attrs.epsilon),
+      f32('epsilon' in attrs.penalty ? attrs.penalty.epsilon : 0),
       f32(attrs.lambda),
       norms,
       at('cumulative'),
@@ -105,9 +121,7 @@ function run(
     { partials, slices, blocks, rows, n, lengths, attrs, cumulative: at('cumulative') },
     runtime.pointer(report),
   );
-  const outputs = [dValues, dW, db, report];
-  if (residual !== undefined) outputs.push(residual);
-  return outputs;
+  return { dValues, dW_dec: dW, db_dec: db, report, ...(residual && { residual }) };
 }
 
 interface ReportParts {
@@ -139,7 +153,7 @@ function writeReport(runtime: Runtime, parts: ReportParts, to: number): void {
     for (let q = 0; q < R; q++) report[3 + R + q]! += sums[b * width + 2 + q]!;
   }
   for (let i = 0; i < report.length; i++) report[i]! /= rows;
-  const inactive = inactivePenalty(attrs);
+  const inactive = penaltyNumbers(attrs.penalty).atZero;
   if (inactive !== 0) {
     const cumulative = runtime.floats(parts.cumulative, n + 1);
     let held = 0;
@@ -148,10 +162,4 @@ function writeReport(runtime: Runtime, parts: ReportParts, to: number): void {
     for (let q = 0; q < R; q++) report[3 + R + q]! += inactive * lengths[q]!;
   }
   runtime.floats(to, report.length).set(report);
-}
-
-/** What an inactive latent adds to S_p. */
-function inactivePenalty({ penalty, epsilon, subtractLogEpsilon }: PrefixLossAttrs): number {
-  if (penalty === 'log') return subtractLogEpsilon ? 0 : Math.log(epsilon);
-  return penalty === 'sqrt' ? Math.sqrt(epsilon) : 0;
 }
