@@ -3,7 +3,8 @@
  * Run: MSAE_NATIVE_DIR=.cache/native npx tsx packages/node/bench/sparseKernels.ts BACKEND [threads] [rows] [dModel] [nLatents] [k]
  * BACKEND: wasm, tensorflow, hybrid (wasm with its matrix products on libtensorflow), webgpu, cpu.
  */
-import { createSae, KERNEL, runKernel, topK } from '@msae/core';
+import { createSae, none, topK } from '@msae/core';
+import { adamKernel, encodeActiveKernel, latentGradsKernel, prefixLossKernel } from '@msae/core/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { type BackendName, releaseNode, useNode } from '../src/index.ts';
 
@@ -20,51 +21,54 @@ const { W_enc, b_enc, W_dec, b_dec } = createSae({
   activation: topK(k),
   seed: 0,
 }).params;
-const x = tf.randomNormal([rows, d]);
+const x = tf.randomNormal([rows, d]) as tf.Tensor2D;
 const [m, v, scale] = [tf.variable(tf.zeros([d, n])), tf.variable(tf.zeros([d, n])), tf.tensor1d([1])];
 const cumulative = tf.tensor1d(Float32Array.from({ length: n + 1 }, (_, p) => Math.floor((4 * p) / n)));
 const best: Record<string, number> = {};
 
-/** Runs a kernel to its end: one value of its first large output is read. */
-async function timed(
+/** Runs a kernel to its end: one value of a large output is read. */
+async function timed<O extends object>(
   label: string,
-  kernel: string,
-  inputs: tf.NamedTensorMap,
-  attrs: tf.NamedAttrMap,
-  at: number,
-) {
+  run: () => O,
+  output: (out: O) => tf.Tensor,
+): Promise<O> {
   const start = performance.now();
-  const out = runKernel(kernel, inputs, attrs);
-  const probe = tf.tidy(() => tf.slice(tf.reshape(out[at] ?? inputs['param']!, [-1]), 0, 1));
+  const out = run();
+  const probe = tf.tidy(() => tf.slice(tf.reshape(output(out), [-1]), 0, 1));
   await probe.data();
   best[label] = Math.min(best[label] ?? Number.POSITIVE_INFINITY, performance.now() - start);
   probe.dispose();
   return out;
 }
 
+const top = { rule: 'perRow', score: 'value', keep: k, capacity: k, cutoff: 0, margin: 0 } as const;
+const lossAttrs = { reportPrefixes: [n / 4, n / 2, n], penalty: none(), lambda: 0, keepResidual: false };
 for (let i = 0; i < 7; i++) {
   if (i === 1) for (const label of Object.keys(best)) delete best[label];
-  const encodeAttrs = { mode: 'topk', keep: k, capacity: k, cutoff: 0, margin: 0 };
-  const encoded = await timed('encode', KERNEL.encodeActive, { x, W_enc, b_enc }, encodeAttrs, 1);
-  const [indices, values, counts] = encoded as [tf.Tensor, tf.Tensor, tf.Tensor];
-  const penalty = { penalty: 'none', epsilon: 0, subtractLogEpsilon: false, lambda: 0, keepResidual: false };
+  const encoded = await timed(
+    'encode',
+    () => encodeActiveKernel.run({ x, W_enc, b_enc }, top),
+    ({ values }) => values,
+  );
+  const { indices, values, counts } = encoded;
   const loss = await timed(
     'loss and its gradient',
-    KERNEL.weightedPrefixDecode,
-    { x, W_dec, b_dec, indices, values, counts, cumulative },
-    { reportPrefixes: [n / 4, n / 2, n], ...penalty },
-    1,
+    () => prefixLossKernel.run({ target: x, W_dec, b_dec, indices, values, counts, cumulative }, lossAttrs),
+    ({ dW_dec }) => dW_dec,
   );
+  const { dValues } = loss;
   const grads = await timed(
     'encoder gradient',
-    KERNEL.latentGrads,
-    { x, indices, values, counts, dValues: loss[0]! },
-    { nLatents: n, bandwidth: 0 },
-    0,
+    () => latentGradsKernel.run({ x, indices, values, counts, dValues }, { nLatents: n, bandwidth: 0 }),
+    ({ dW_enc }) => dW_enc,
   );
   const adam = { learningRate: 1e-4, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, step: i + 1 };
-  await timed('Adam of one matrix', KERNEL.adam, { param: W_enc, m, v, grad: grads[0]!, scale }, adam, 0);
-  tf.dispose([encoded, loss, grads]);
+  await timed(
+    'Adam of one matrix',
+    () => adamKernel.run({ param: W_enc, m, v, grad: grads.dW_enc, scale }, adam),
+    () => W_enc,
+  );
+  tf.dispose([{ ...encoded }, { ...loss }, { ...grads }]);
 }
 
 console.log(device, { threads, rows, d, n, k });

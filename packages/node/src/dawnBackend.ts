@@ -5,7 +5,8 @@
 
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { BackendDescription } from '@msae/core';
+import type { BackendDescription } from '@msae/core/backend';
+import { msaeError } from '@msae/schema';
 import { registerWebGpu, releaseWebGpu, type WebGpuOptions } from '@msae/web/device';
 import { findPackage } from './findPackage.ts';
 import { driverIsChosen, findSwiftShader, hasVulkanLoader, useSwiftShader } from './swiftShader.ts';
@@ -42,7 +43,8 @@ export function releaseDawn(): void {
 async function importDawn(): Promise<Dawn> {
   const folder = findPackage('webgpu');
   if (!folder) {
-    throw new Error(
+    throw msaeError(
+      'device',
       'webgpu: the package webgpu (Dawn) is not installed. Get it with: npm install webgpu@^0.6.2.',
     );
   }
@@ -50,7 +52,8 @@ async function importDawn(): Promise<Dawn> {
     return (await import(pathToFileURL(join(folder, 'index.js')).href)) as Dawn;
   } catch (error) {
     const why = error instanceof Error ? error.message.split('\n', 1)[0] : String(error);
-    throw new Error(
+    throw msaeError(
+      'device',
       `webgpu: the package in ${folder} does not load on ${process.platform}-${process.arch}: ${why}. Install it anew with: npm install webgpu@^0.6.2.`,
     );
   }
@@ -71,7 +74,8 @@ async function openGpu(dawn: Dawn, options: WebGpuOptions): Promise<GPU> {
   if (!gpu) {
     if (!hasVulkanLoader()) {
       if (!software) {
-        throw new Error(
+        throw msaeError(
+          'device',
           'webgpu: this machine has no Vulkan loader (libvulkan.so.1); install libvulkan1 and the driver of the GPU.',
         );
       }

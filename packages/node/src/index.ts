@@ -8,7 +8,7 @@
  * ```
  */
 
-export { isWebGpuDeviceLost, trimWebGpuBuffers } from '@msae/web';
+export { trimWebGpuBuffers } from '@msae/web';
 export {
   findNativeBuild,
   type NativeBuild,
@@ -25,9 +25,16 @@ export {
   setupNative,
 } from './setup/setupNative.ts';
 export {
-  type ActiveLists,
   createTensorflowEncoder,
   type EncodeTopKOptions,
   type TensorflowEncoder,
+  type TopKLists,
 } from './tensorflowEncoder.ts';
-export { BACKENDS, type BackendName, type NodeOptions, releaseNode, useNode } from './useNode.ts';
+export {
+  BACKENDS,
+  type BackendName,
+  type NodeOptions,
+  nodeOptionsSchema,
+  releaseNode,
+  useNode,
+} from './useNode.ts';

@@ -1,6 +1,6 @@
 /** Tries backends, each in a process of its own: a damaged library may throw, crash, or hang, and none of it matters here. */
 import { fileURLToPath } from 'node:url';
-import type { BackendDescription } from '@msae/core';
+import type { BackendDescription } from '@msae/core/backend';
 import { PROBE_MARK, type ProbeAnswer, type ProbeRequest } from './probeProtocol.ts';
 import { lastWords, type ProgramResult, runProgram } from './setup/runProgram.ts';
 import { BACKENDS, type BackendName } from './useNode.ts';

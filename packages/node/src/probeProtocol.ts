@@ -1,4 +1,4 @@
-import type { BackendDescription } from '@msae/core';
+import type { BackendDescription } from '@msae/core/backend';
 import type { BackendName } from './useNode.ts';
 
 /** Before the line that matters: libraries write to stdout too. */

@@ -1,11 +1,12 @@
 /** libtensorflow as a tfjs backend: CUDA through a gpu build or tfjs-node-gpu, CPU through a cpu build or tfjs-node. */
 import { availableParallelism } from 'node:os';
-import { type BackendDescription, KERNEL, ownKernels } from '@msae/core';
+import { type BackendDescription, ownKernels } from '@msae/core/backend';
+import { msaeError } from '@msae/schema';
 import { backend, findBackend, getBackend, setBackend } from '@tensorflow/tfjs-core';
 import { findPackage } from './findPackage.ts';
 import { loadTfjsNode } from './loadTfjsNode.ts';
 import { findNativeBuild, type NativeVariant } from './nativeBuild.ts';
-import { registerTensorflowKernels } from './tensorflowKernels.ts';
+import { registerTensorflowKernels } from './registerTensorflowKernels.ts';
 import type { TensorflowBackend } from './tensorflowOps.ts';
 
 export interface TensorflowOptions {
@@ -33,7 +34,8 @@ export async function useTensorflow(options: TensorflowOptions): Promise<Backend
   const previous = currentBackend();
   if (findBackend('tensorflow')) {
     if (threads !== undefined && loadedThreads !== undefined && threads !== loadedThreads) {
-      throw new Error(
+      throw msaeError(
+        'state',
         `threads: libtensorflow already runs with ${loadedThreads} in this process and reads the number only once; ask for ${threads} before its first use.`,
       );
     }
@@ -44,7 +46,8 @@ export async function useTensorflow(options: TensorflowOptions): Promise<Backend
   const instance = backend() as unknown as TensorflowBackend;
   if (device === 'gpu' && !instance.isUsingGpuDevice) {
     if (previous) await setBackend(previous);
-    throw new Error(
+    throw msaeError(
+      'device',
       `cuda: libtensorflow ${instance.binding.TF_Version} is loaded but sees no CUDA device; check nvidia-smi, that this build has CUDA (msae setup-native --pip --gpu), and its log with TF_CPP_MIN_LOG_LEVEL=0.`,
     );
   }
@@ -54,7 +57,7 @@ export async function useTensorflow(options: TensorflowOptions): Promise<Backend
     precision: 'float32',
     threads: loadedThreads ?? availableParallelism(),
     limits: {},
-    kernels: ownKernels(Object.values(KERNEL)),
+    kernels: ownKernels(),
   };
 }
 
@@ -71,7 +74,7 @@ function loadFirst(device: 'gpu' | 'cpu', threads: number | undefined): void {
       reasons.push(`${candidate.label}: ${firstLine(error)}`);
     }
   }
-  throw new Error(missing(device, reasons));
+  throw msaeError('device', missing(device, reasons));
 }
 
 /** A gpu build also computes on the CPU, so it is the last resort there. */

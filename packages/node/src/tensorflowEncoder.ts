@@ -21,7 +21,7 @@ export interface EncodeTopKOptions {
 }
 
 /** Active lists as the kernel contract of `@msae/core` has them. */
-export interface ActiveLists {
+export interface TopKLists {
   /** [rows, k]: latents in ascending order, then padding with `nLatents` */
   indices: Int32Array;
   /** [rows, k]: their positive pre-activations, then 0 */
@@ -32,7 +32,7 @@ export interface ActiveLists {
 
 export interface TensorflowEncoder {
   /** The `k` largest positive pre-activations of every row. */
-  encodeTopK(options: EncodeTopKOptions): ActiveLists;
+  encodeTopK(options: EncodeTopKOptions): TopKLists;
   /** x W_enc + b_enc, [rows, nLatents]. */
   matmulBias(options: Omit<EncodeTopKOptions, 'k'>): Float32Array;
 }
@@ -73,7 +73,7 @@ function preActivations(ops: Ops, options: Omit<EncodeTopKOptions, 'k'>): number
 }
 
 /** See {@link TensorflowEncoder}. */
-export function encodeTopK(binding: Binding, options: EncodeTopKOptions): ActiveLists {
+export function encodeTopK(binding: Binding, options: EncodeTopKOptions): TopKLists {
   const { rows, nLatents, k } = options;
   if (!Number.isInteger(k) || k < 1 || k > nLatents) {
     throw new RangeError(`k: a whole number from 1 to nLatents = ${nLatents} was expected, got ${k}.`);
@@ -118,7 +118,7 @@ function ascendingLists(
   rows: number,
   k: number,
   nLatents: number,
-): ActiveLists {
+): TopKLists {
   const counts = new Int32Array(rows);
   for (let row = 0; row < rows; row++) {
     const start = row * k;

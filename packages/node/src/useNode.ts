@@ -1,5 +1,6 @@
 /** One call that makes the best backend of this machine current, or exactly the one asked for. */
-import { type BackendDescription, KERNEL, ownKernels } from '@msae/core';
+import { type BackendDescription, ownKernels } from '@msae/core/backend';
+import { check, choice, givenBy, msaeError, object, optional, type Schema, whole } from '@msae/schema';
 import { backend, setBackend } from '@tensorflow/tfjs-core';
 import { releaseDawn, useDawn } from './dawnBackend.ts';
 import { useTensorflow } from './tensorflowBackend.ts';
@@ -31,22 +32,27 @@ export interface NodeOptions {
   onSkip?: (backend: BackendName, reason: string) => void;
 }
 
+const callback = <T>(help: string): Schema<T> =>
+  optional(givenBy<T>('a function', (value) => typeof value === 'function', { help }));
+
+/** Checks {@link NodeOptions}. */
+export const nodeOptionsSchema: Schema<NodeOptions> = object<NodeOptions>({
+  backend: optional(choice(['auto', ...BACKENDS], { help: 'where it runs' })),
+  matmul: optional(choice(['wasm', 'tensorflow'], { help: 'where large products of the wasm backend run' })),
+  threads: optional(whole({ min: 1, help: 'CPU threads' })),
+  onError: callback<NonNullable<NodeOptions['onError']>>('told of a rejected command'),
+  onLost: callback<NonNullable<NodeOptions['onLost']>>('told that the device is gone'),
+  onSkip: callback<NonNullable<NodeOptions['onSkip']>>('told of every backend passed over'),
+});
+
 /**
  * Registers a backend of tfjs, makes it the current one and describes it.
  *
- * @throws when a backend asked for by name is not usable: why, and how to get it.
+ * @throws MsaeError `option` for an unknown option, `device` when a backend asked for by name is not usable: why, and how to get it.
  */
 export async function useNode(options: NodeOptions = {}): Promise<BackendDescription> {
-  const { backend: wanted = 'auto', threads, onSkip } = options;
-  if (threads !== undefined && (!Number.isInteger(threads) || threads < 1)) {
-    throw new RangeError(`threads: a whole number of at least 1 was expected, got ${threads}.`);
-  }
-  if (wanted !== 'auto') {
-    if (!BACKENDS.includes(wanted)) {
-      throw new RangeError(`backend: '${String(wanted)}' is not one of auto, ${BACKENDS.join(', ')}.`);
-    }
-    return start(wanted, options, true);
-  }
+  const { backend: wanted = 'auto', onSkip } = check(nodeOptionsSchema, options, 'useNode');
+  if (wanted !== 'auto') return start(wanted, options, true);
   for (const name of BACKENDS) {
     try {
       return await start(name, options, false);
@@ -54,7 +60,8 @@ export async function useNode(options: NodeOptions = {}): Promise<BackendDescrip
       onSkip?.(name, error instanceof Error ? error.message : String(error));
     }
   }
-  throw new Error(
+  throw msaeError(
+    'device',
     'No backend works, not even plain JavaScript: is @tensorflow/tfjs-backend-cpu 4.22.0 installed?',
   );
 }
@@ -102,6 +109,6 @@ async function useCpu(): Promise<BackendDescription> {
     precision: 'float32',
     threads: 1,
     limits: {},
-    kernels: ownKernels(Object.values(KERNEL)),
+    kernels: ownKernels(),
   };
 }

@@ -3,16 +3,22 @@
  * the products run where they are fastest on a CPU. No tensor changes its backend; libtensorflow reads 64-byte aligned
  * operands in place, and a product's result is copied back once (of a top-k encoder only the lists).
  */
-import { type EncodeActiveAttrs, KERNEL } from '@msae/core';
+import {
+  type EncodeActiveInputs,
+  type EncodeActiveOutputs,
+  encodeActiveKernel,
+  type Infos,
+} from '@msae/core/backend';
+import { msaeError } from '@msae/schema';
 import {
   getKernel,
   type KernelFunc,
-  type NamedTensorInfoMap,
   registerKernel,
   type TensorInfo,
   unregisterKernel,
   util,
 } from '@tensorflow/tfjs-core';
+import { coversEncode } from './kernels/encodeActive.ts';
 import { encodeTopK, loadBinding } from './tensorflowEncoder.ts';
 import { type Binding, withOps } from './tensorflowOps.ts';
 
@@ -36,6 +42,8 @@ type Replacement = (
 const MIN_FLOPS = 2 ** 27;
 
 const replaced = new Map<string, KernelFunc>();
+/** The wasm backend's own encoder, while libtensorflow stands in for it. */
+let ownEncoder: ReturnType<typeof encodeActiveKernel.provided>;
 
 /**
  * Lets libtensorflow do the products of the (already registered) wasm backend.
@@ -47,26 +55,37 @@ export async function multiplyWithTensorflow(options: { threads?: number } = {})
   const binding = await loadBinding(options);
   for (const [kernelName, replacement] of Object.entries(replacements)) {
     const original = getKernel(kernelName, 'wasm')?.kernelFunc;
-    if (!original) throw new Error('matmul: the wasm backend of @msae/wasm is not registered.');
+    if (!original) throw msaeError('state', 'matmul: the wasm backend of @msae/wasm is not registered.');
     replaced.set(kernelName, original);
     replace(
       kernelName,
       (call) => replacement(binding, call.backend as unknown as WasmBackend, call) ?? original(call),
     );
   }
+  const own = encodeActiveKernel.provided('wasm');
+  if (own === undefined)
+    throw msaeError('state', 'matmul: the wasm backend of @msae/wasm is not registered.');
+  ownEncoder = own;
+  encodeActiveKernel.provide(
+    'wasm',
+    (inputs, attrs, backend) =>
+      coversEncode(attrs)
+        ? encode(binding, backend as unknown as WasmBackend, inputs, attrs.keep)
+        : own.run(inputs, attrs, backend),
+    { covers: (attrs, inputs) => coversEncode(attrs) || own.covers(attrs, inputs) },
+  );
 }
 
 /** Gives the wasm backend its own products back. */
 export function multiplyWithWasm(): void {
   for (const [kernelName, original] of replaced) replace(kernelName, original);
   replaced.clear();
+  if (ownEncoder !== undefined)
+    encodeActiveKernel.provide('wasm', ownEncoder.run, { covers: ownEncoder.covers });
+  ownEncoder = undefined;
 }
 
 const replacements: Readonly<Record<string, Replacement>> = {
-  [KERNEL.encodeActive]: (binding, backend, { inputs, attrs }) => {
-    const { mode, keep, capacity } = attrs as unknown as EncodeActiveAttrs;
-    return mode === 'topk' && capacity === keep ? encode(binding, backend, inputs, keep) : undefined;
-  },
   BatchMatMul: (binding, backend, { inputs, attrs }) =>
     product(binding, backend, inputs.a!, inputs.b!, attrs as unknown as ProductAttrs),
   _FusedMatMul: (binding, backend, { inputs, attrs }) => {
@@ -116,11 +135,14 @@ function product(
   return out;
 }
 
-function encode(binding: Binding, backend: WasmBackend, inputs: NamedTensorInfoMap, k: number): TensorInfo[] {
+function encode(
+  binding: Binding,
+  backend: WasmBackend,
+  inputs: Infos<EncodeActiveInputs>,
+  k: number,
+): Infos<EncodeActiveOutputs> {
   const floats = (tensor: TensorInfo): Float32Array => backend.typedArrayFromHeap(tensor) as Float32Array;
-  const { x, W_enc, b_enc, b_dec } = inputs as Record<'x' | 'W_enc' | 'b_enc', TensorInfo> & {
-    b_dec?: TensorInfo;
-  };
+  const { x, W_enc, b_enc, b_dec } = inputs;
   const [rows, dModel] = x.shape as [number, number];
   const nLatents = b_enc.shape[0]!;
   const lists = encodeTopK(binding, {
@@ -137,11 +159,11 @@ function encode(binding: Binding, backend: WasmBackend, inputs: NamedTensorInfoM
     backend.typedArrayFromHeap(tensor).set(values);
     return tensor;
   };
-  return [
-    output([rows, k], 'int32', lists.indices),
-    output([rows, k], 'float32', lists.values),
-    output([rows], 'int32', lists.counts),
-  ];
+  return {
+    indices: output([rows, k], 'int32', lists.indices),
+    values: output([rows, k], 'float32', lists.values),
+    counts: output([rows], 'int32', lists.counts),
+  };
 }
 
 function centred(x: Float32Array, mean: Float32Array): Float32Array {

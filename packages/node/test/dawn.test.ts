@@ -2,10 +2,11 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { conformanceChecks, sparseConformanceChecks } from '@msae/core/testing';
+import { isMsaeError } from '@msae/schema';
 import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { isWebGpuDeviceLost, releaseNode, trimWebGpuBuffers, useNode } from '../src/index.ts';
+import { releaseNode, trimWebGpuBuffers, useNode } from '../src/index.ts';
 
 const errors: Error[] = [];
 const losses: Error[] = [];
@@ -88,7 +89,7 @@ describe.skipIf(reason)('webgpu through Dawn', () => {
     const pending = step().data();
     device().destroy();
     const error: unknown = await pending.catch((e: unknown) => e);
-    expect(isWebGpuDeviceLost(error)).toBe(true);
+    expect(isMsaeError(error, 'device') && error.details.lost).toBe('device');
     expect(String(error)).toMatch(/device was lost .*resume from the last checkpoint/);
     expect(losses).toHaveLength(1);
     const before = tf.memory().numTensors;

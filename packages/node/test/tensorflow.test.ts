@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { createSae, KERNEL, matryoshkaStep, runKernel, sparseStep, topK } from '@msae/core';
+import { createSae, matryoshkaStep, sparseStep, topK } from '@msae/core';
+import { adamKernel } from '@msae/core/backend';
 import {
   conformanceChecks,
   goldenTolerance,
@@ -55,7 +56,7 @@ describe.skipIf(!build)('tensorflow', () => {
     for (let step = 1; step <= 6; step++) {
       const gradient = [0.1 * step, -0.2, 0.05 * step * step];
       const grad = tf.tensor1d(gradient);
-      runKernel(KERNEL.adam, { param: w, m, v, grad, scale }, { ...adamAttrs, step });
+      adamKernel.run({ param: w!, m: m!, v: v!, grad, scale }, { ...adamAttrs, step });
       grad.dispose();
       gradient.forEach((g, i) => {
         const { w, m, v } = reference;

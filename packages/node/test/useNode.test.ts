@@ -40,9 +40,16 @@ it('passes over what is missing, with reasons, when the choice is its own', asyn
 });
 
 it('rejects bad options', async () => {
-  await expect(useNode({ backend: 'metal' as 'cpu' })).rejects.toThrow("'metal' is not one of auto, cuda");
-  await expect(useNode({ threads: 0 })).rejects.toThrow('at least 1 was expected, got 0');
+  await expect(useNode({ backend: 'metal' as 'cpu' })).rejects.toThrow(
+    'useNode: backend: expected one of auto, cuda, tensorflow, webgpu, wasm, cpu, got "metal"',
+  );
+  await expect(useNode({ threads: 0 })).rejects.toThrow(
+    'useNode: threads: expected a whole number ≥ 1, got 0',
+  );
   await expect(useNode({ threads: 1.5 })).rejects.toThrow('got 1.5');
+  await expect(useNode({ backend: 'wasm', encoder: 'tensorflow' } as never)).rejects.toThrow(
+    'useNode: there is no option encoder; there are backend, matmul, threads',
+  );
 });
 
 it('looks for native builds in MSAE_NATIVE_DIR, else in the cache folder', () => {

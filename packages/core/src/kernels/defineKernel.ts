@@ -30,6 +30,11 @@ export type Infos<T> = {
   readonly [K in keyof T]: undefined extends T[K] ? tf.TensorInfo | undefined : tf.TensorInfo;
 };
 
+/** The tensors behind descriptions: what tfjs hands to a kernel are the tensors themselves, for those that work with ops. */
+export function tensorsOf<I>(infos: Infos<I>): I {
+  return infos as unknown as I;
+}
+
 /** What a backend provides. It returns its outputs by name; optional ones may be left out. */
 export type Implementation<I, A, O> = (
   inputs: Infos<I>,

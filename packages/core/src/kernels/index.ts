@@ -12,6 +12,7 @@ export {
   type Kernel,
   ownKernels,
   type ProvidedKernel,
+  tensorsOf,
 } from './defineKernel.ts';
 export {
   type EncodeActiveAttrs,

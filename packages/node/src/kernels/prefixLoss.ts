@@ -3,37 +3,46 @@
  * row, its residuals after every active latent are L M (L lower triangular, all ones) and their weighted suffix sums
  * another product. A composition slot by slot takes about 14 ops for each of the C slots.
  */
-import type { PrefixLossAttrs } from '@msae/core';
+import {
+  type Implementation,
+  type Infos,
+  isPenalised,
+  type PrefixLossAttrs,
+  type PrefixLossInputs,
+  type PrefixLossOutputs,
+  tensorsOf,
+} from '@msae/core/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import type { OpAttr, TensorflowBackend } from './tensorflowOps.ts';
+import type { OpAttr, TensorflowBackend } from '../tensorflowOps.ts';
 
 /** Floats of one [rows, C + 1, d] intermediate; more rows are done in chunks, which also keeps them in cache. */
 const CHUNK = 2 ** 22;
 /** The products grow with C²: beyond this the composition costs less. */
 const MAX_CAPACITY = 96;
 
-/** True if {@link prefixLoss} covers this call. */
-export function coversPrefixLoss(attrs: PrefixLossAttrs, capacity: number): boolean {
-  return attrs.penalty === 'none' && capacity <= MAX_CAPACITY;
+/** True if {@link prefixLoss} covers this call: no penalty, short lists. */
+export function coversPrefixLoss(
+  attrs: PrefixLossAttrs,
+  { indices }: Partial<Infos<PrefixLossInputs>>,
+): boolean {
+  return !isPenalised(attrs.penalty) && (indices === undefined || indices.shape[1]! <= MAX_CAPACITY);
 }
 
-/** MsaeWeightedPrefixDecode without a penalty, see the contract in `@msae/core`. */
-export function prefixLoss(
-  backend: TensorflowBackend,
-  inputs: Record<string, tf.Tensor>,
-  attrs: PrefixLossAttrs,
-): tf.Tensor[] {
+/** MsaePrefixLoss without a penalty, see the contract in `@msae/core`. */
+export const prefixLoss: Implementation<PrefixLossInputs, PrefixLossAttrs, PrefixLossOutputs> = (
+  inputs,
+  attrs,
+  instance,
+) => {
+  const backend = instance as unknown as TensorflowBackend;
   return tf.tidy(() => {
-    const { x, W_dec, b_dec, indices, values, cumulative, decoderCumulative } = inputs as Record<
-      string,
-      tf.Tensor2D
-    >;
-    const [n, d] = W_dec!.shape;
-    const [rows, capacity] = indices!.shape;
-    const at = tf.minimum(indices!, tf.scalar(n - 1, 'int32')); // [B, C]
-    const real = tf.cast(tf.less(indices!, n), 'float32');
-    const omega = stepWeights(cumulative!, indices!, n); // [B, C + 1]
-    const decoderOmega = decoderCumulative ? stepWeights(decoderCumulative, indices!, n) : omega;
+    const { target, W_dec, b_dec, indices, values, cumulative, decoderCumulative } = tensorsOf(inputs);
+    const [n, d] = W_dec.shape;
+    const [rows, capacity] = indices.shape;
+    const at = tf.minimum(indices, tf.scalar(n - 1, 'int32')); // [B, C]
+    const real = tf.cast(tf.less(indices, n), 'float32');
+    const omega = stepWeights(cumulative, indices, n); // [B, C + 1]
+    const decoderOmega = decoderCumulative ? stepWeights(decoderCumulative, indices, n) : omega;
     const shape = { n, d, rows, capacity };
     const step = Math.max(1, Math.floor(CHUNK / ((capacity + 1) * d)));
     const chunks: Chunk[] = [];
@@ -42,9 +51,9 @@ export function prefixLoss(
         tf.slice(t as tf.Tensor2D, [start, 0], [Math.min(step, rows - start), -1]);
       chunks.push(
         chunk(backend, shape, {
-          minusX: tf.sub(b_dec!, cut(x!)),
-          directions: tf.gather(W_dec!, cut(at)),
-          values: cut(values!),
+          minusX: tf.sub(b_dec, cut(target)),
+          directions: tf.gather(W_dec, cut(at)),
+          values: cut(values),
           omega: cut(omega),
           decoderOmega: decoderCumulative ? cut(decoderOmega) : undefined,
         }),
@@ -61,16 +70,16 @@ export function prefixLoss(
     const dW_dec = tf.unsortedSegmentSum(dRows, tf.reshape(at, [rows * capacity]) as tf.Tensor1D, n);
     const db_dec = tf.addN(chunks.map((c) => c.db_dec));
     const report = reported(attrs.reportPrefixes, {
-      x: x!,
-      indices: indices!,
-      values: values!,
+      x: target,
+      indices: indices,
+      values: values,
       omega,
       squared,
     });
-    const outputs = [dValues, dW_dec, db_dec, report];
-    return attrs.keepResidual ? [...outputs, tf.neg(joined((c) => c.last))] : outputs;
+    const outputs = { dValues, dW_dec, db_dec, report };
+    return attrs.keepResidual ? { ...outputs, residual: tf.neg(joined((c) => c.last)) } : outputs;
   });
-}
+};
 
 interface Chunk {
   /** ‖x − x̂ after each active latent‖² [b, C + 1] */ squared: tf.Tensor;

@@ -3,11 +3,11 @@
  * gets a resource, and after the update the tfjs tensor reads it again. TensorFlow shares buffers by reference count, so
  * nothing is copied as long as the old handle is freed before the update.
  */
-import type { AdamAttrs } from '@msae/core';
+import type { AdamAttrs, AdamInputs, AdamOutputs, Implementation } from '@msae/core/backend';
 import type { Tensor } from '@tensorflow/tfjs-core';
-import type { Binding, Handle, OpAttr, TensorflowBackend } from './tensorflowOps.ts';
+import type { Binding, Handle, OpAttr, TensorflowBackend } from '../tensorflowOps.ts';
 
-export interface AdamTensors {
+interface AdamTensors {
   param: Tensor;
   m: Tensor;
   v: Tensor;
@@ -34,8 +34,14 @@ const abandoned = new FinalizationRegistry<{ binding: Binding; resource: Handle 
   },
 );
 
+/** MsaeAdam. */
+export const adam: Implementation<AdamInputs, AdamAttrs, AdamOutputs> = (inputs, attrs, backend) => {
+  adamInPlace(backend as unknown as TensorflowBackend, inputs as AdamTensors, attrs);
+  return {};
+};
+
 /** Updates param, m and v in place: param −= lr·(m̂/(√v̂ + ε) + weightDecay·param). */
-export function adamInPlace(backend: TensorflowBackend, tensors: AdamTensors, attrs: AdamAttrs): void {
+function adamInPlace(backend: TensorflowBackend, tensors: AdamTensors, attrs: AdamAttrs): void {
   const { binding } = backend;
   const { learningRate, beta1, beta2, epsilon, weightDecay, step } = attrs;
   const made: Handle[] = [];
