@@ -1,12 +1,12 @@
 /** The part of `pnpm golden --browser` that runs in the page. */
 import type { GoldenResult } from '@msae/core/testing';
-import { registerWebGpu } from '@msae/web';
+import { useWebGpu } from '@msae/web';
 import * as tf from '@tensorflow/tfjs-core';
 import { type GoldenJob, runOnCurrentBackend } from './goldenCases.ts';
 
 export async function runCases(job: GoldenJob): Promise<GoldenResult[]> {
   const { backend } = job;
-  if (backend === 'webgpu') await registerWebGpu(navigator.gpu, { allowFallback: true });
+  if (backend === 'webgpu') await useWebGpu({ allowFallback: true });
   else if (backend === 'cpu') {
     await import('@tensorflow/tfjs-backend-cpu');
     await tf.setBackend('cpu');

@@ -13,7 +13,8 @@ try {
   const project = join(folder, 'project');
   mkdirSync(tarballs);
   mkdirSync(project);
-  const packages = readdirSync(join(root, 'packages'));
+  const manifest = (name) => JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8'));
+  const packages = readdirSync(join(root, 'packages')).filter((name) => !manifest(name).private);
   for (const name of packages) {
     check(
       run('pnpm', ['pack', '--pack-destination', tarballs], {
@@ -26,9 +27,7 @@ try {
   const overrides = {};
   const dependencies = { '@tensorflow/tfjs-core': '4.22.0' };
   for (const name of packages) {
-    const { name: id, version } = JSON.parse(
-      readFileSync(join(root, 'packages', name, 'package.json'), 'utf8'),
-    );
+    const { name: id, version } = manifest(name);
     const file = files.find((path) =>
       path.endsWith(`/${id.replace('@', '').replace('/', '-')}-${version}.tgz`),
     );

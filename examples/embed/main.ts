@@ -1,6 +1,6 @@
 /**
  * The Matryoshka loss inside somebody else's training loop: @msae/sampler, @msae/core, and a stock tfjs optimiser.
- * `pnpm --filter @msae-examples/embed start`
+ * `npx -y pnpm@12.21.0 --filter @msae-examples/embed start`
  */
 import { createSae, decode, encode, l1, matryoshkaLoss, relu } from '@msae/core';
 import { createRng, truncatedPareto } from '@msae/sampler';

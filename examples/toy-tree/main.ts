@@ -2,15 +2,17 @@
  * The write-up's toy: 20 features in a tree, three parents with three exclusive children each and eight that stand alone. A
  * vanilla SAE lets a child's latent absorb its parent; this one finds all twenty.
  *
- *     pnpm --filter @msae-examples/toy-tree start [preset] [seed] [steps]
+ *     npx -y pnpm@12.21.0 --filter @msae-examples/toy-tree start [preset] [seed] [steps]
  *
  * Presets: best (default), encoder-only, full-prefix-only, reference, vanilla. `msae toy` measures them over many seeds.
  */
-import { createSae, l1 } from '@msae/core';
+import { createSae, encode, l1 } from '@msae/core';
 import { toyTree } from '@msae/data';
 import { groundTruthMetrics, matchLatents, matrix } from '@msae/eval';
+import { TOY_PRESETS, type ToyPreset, toyRecipe } from '@msae/lab';
 import { releaseNode, useNode } from '@msae/node';
-import { TOY_PRESETS, type ToyPreset, Trainer, toyRecipe } from '@msae/train';
+import { Trainer } from '@msae/train';
+import * as tf from '@tensorflow/tfjs-core';
 
 const [preset = 'best', seedText = '0', stepsText = '15000'] = process.argv.slice(2);
 if (!(TOY_PRESETS as readonly string[]).includes(preset)) {
@@ -38,18 +40,11 @@ for await (const event of trainer.run(data)) {
   }
 }
 
-// Fresh samples, with the truth beside them. The export applies to raw activations.
-const { weights } = await trainer.export();
+// Fresh samples, with the truth beside them. The trained SAE takes raw activations.
 const samples = data.sample(20_000);
-const latents = new Float32Array(samples.rows * n); // [S, N] relu(x W_enc + b_enc)
-for (let row = 0; row < samples.rows; row++) {
-  for (let i = 0; i < n; i++) {
-    let pre = weights.b_enc[i]!;
-    for (let k = 0; k < d; k++) pre += samples.x[row * d + k]! * weights.W_enc[k * n + i]!;
-    latents[row * n + i] = Math.max(0, pre);
-  }
-}
-const decoder = matrix(weights.W_dec, d);
+const f = encode(trainer.sae, tf.tensor2d(samples.x, [samples.rows, d])); // [S, N]
+const latents = (await f.data()) as Float32Array;
+const decoder = matrix((await trainer.sae.params.W_dec.data()) as Float32Array, d);
 const truth = matrix(data.features, d);
 const match = matchLatents({ decoder, truth });
 const { perFeature, l0, trueL0, tree } = groundTruthMetrics({

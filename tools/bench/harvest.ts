@@ -11,8 +11,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { contextBatches, feedPlan, harvestToStores } from '@msae/harvest';
-import { brownTokens, loadOnnxRuntime, openModelFile, readBrown, storeFolders } from '@msae/harvest/node';
+import { harvestToStores } from '@msae/harvest';
+import { loadOnnxRuntime, openModelFile, storeFolders } from '@msae/harvest/node';
+import { brownTokens, readBrown } from '@msae/lab/node';
+import { contextBatches } from '../../packages/harvest/src/contexts.ts';
+import { feedPlan } from '../../packages/harvest/src/feeds.ts';
 
 const { values } = parseArgs({
   options: {

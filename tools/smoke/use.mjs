@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { createSae, disposeStep, log, matryoshkaStep, readMetrics, topK } from '@msae/core';
+import {
+  createSae,
+  disposeStep,
+  isMsaeError,
+  log,
+  matryoshkaStep,
+  readMetrics,
+  reconstruct,
+  topK,
+} from '@msae/core';
 import { toyTree } from '@msae/data';
 import { loadSae, saveSae } from '@msae/formats';
 import { createRng, truncatedPareto } from '@msae/sampler';
@@ -10,7 +19,7 @@ import { Trainer } from '@msae/train';
 import { useWasm } from '@msae/wasm';
 import * as tf from '@tensorflow/tfjs-core';
 
-for (const name of ['data', 'eval', 'formats', 'harvest', 'node', 'report', 'train']) {
+for (const name of ['data', 'eval', 'formats', 'harvest', 'node', 'report', 'schema', 'train']) {
   const module = await import(`@msae/${name}`);
   assert.ok(Object.keys(module).length > 0, `@msae/${name} exports nothing`);
 }
@@ -52,10 +61,15 @@ const fvu = [];
 for await (const event of trainer.run(toy)) if (event.type === 'metrics') fvu.push(event.fvu);
 assert.ok(fvu.at(-1) < fvu[0] / 2, `the toy's FVU went from ${fvu[0]} to ${fvu.at(-1)}`);
 
-await saveSae(small, 'sae', { format: 'msae' });
+await saveSae(trainer.sae, 'sae', { format: 'msae' });
 const loaded = await loadSae('sae');
-const [before, after] = await Promise.all([small.params.W_dec.data(), loaded.sae.params.W_dec.data()]);
-assert.deepEqual(after, before, 'W_dec changed by saving and loading');
+const raw = tf.tensor2d(toy.sample(50).x, [50, toy.width]);
+const [before, after] = [reconstruct(trainer.sae, raw), reconstruct(loaded, raw)];
+assert.deepEqual(await after.data(), await before.data(), 'reconstructions changed by saving and loading');
+assert.throws(
+  () => toyTree({ sede: 0 }),
+  (error) => isMsaeError(error, 'option') && /did you mean seed\?/.test(error.message),
+);
 
 msae('convert', 'sae', 'saelens', '--to', 'saelens');
 const seen = JSON.parse(msae('inspect', 'saelens', '--json'));

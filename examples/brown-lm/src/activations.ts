@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ActivationStore, openStore } from '@msae/data';
 import { harvestToStores, type TextTokenizer, type TransformerModel } from '@msae/harvest';
-import { type BrownTokens, brownTokens, openModelFile, readBrown, storeFolders } from '@msae/harvest/node';
+import { openModelFile, storeFolders } from '@msae/harvest/node';
+import { type BrownTokens, brownTokens, readBrown } from '@msae/lab/node';
+import { msaeError } from '@msae/schema';
 
 export const TAP = 'blocks.2.resid_post';
 const CONTEXT = 128;
@@ -37,7 +39,10 @@ export async function brownActivations(options: ActivationOptions): Promise<Acti
   const path = fileURLToPath(new URL('../model/model.onnx', import.meta.url));
   const { model, tokenizer } = await openModelFile(path, { threads });
   if (!tokenizer)
-    throw new Error(`${path}: there is no tokenizer.json beside it; restore examples/brown-lm/model`);
+    throw msaeError(
+      'missing',
+      `${path}: there is no tokenizer.json beside it; restore examples/brown-lm/model`,
+    );
   const documents = [...brownTokens(await readBrown(), tokenizer)];
   // Shuffled once, so that fewer tokens still mean all genres.
   const train = shuffled(documents.filter(({ document }) => !document.heldOut));

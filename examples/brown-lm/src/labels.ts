@@ -1,6 +1,6 @@
 /** What is known about every token of Brown without asking anyone: its word's part of speech and first letter. */
 import type { LabelSet } from '@msae/eval';
-import { type BrownTokens, brownLabels, universalTag } from '@msae/harvest/node';
+import { type BrownTokens, brownLabels, universalTag } from '@msae/lab/node';
 
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
 

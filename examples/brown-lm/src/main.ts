@@ -5,10 +5,11 @@
 import { join } from 'node:path';
 import { releaseNode, useNode } from '@msae/node';
 import { writeReport } from '@msae/report/node';
+import { isMsaeError } from '@msae/schema';
 import { Presets, SingleBar } from 'cli-progress';
 import { brownActivations } from './activations.ts';
 import { measure, reportRun } from './measure.ts';
-import { HELP, type JobOptions, parseOptions, UsageError } from './options.ts';
+import { HELP, type JobOptions, parseOptions } from './options.ts';
 import { summaryTable, tableText, verdict } from './summary.ts';
 import { ACTIVE, BATCH, N_LATENTS, PREFIXES, type TrainedSae, trainSae, type Variant } from './trainSae.ts';
 
@@ -23,7 +24,7 @@ function bar(format: string, total: number): SingleBar {
   return made;
 }
 
-async function run(job: JobOptions, signal: AbortSignal): Promise<void> {
+async function run(job: JobOptions & { readonly threads: number }, signal: AbortSignal): Promise<void> {
   const backend = await useNode({ backend: job.backend, threads: job.threads });
   say(`backend: ${backend.name}, ${backend.device}`);
 
@@ -34,7 +35,7 @@ async function run(job: JobOptions, signal: AbortSignal): Promise<void> {
   const activations = await brownActivations({
     folder: join(job.out, 'activations'),
     tokens: job.tokens,
-    heldOut: job.heldOut,
+    heldOut: job.heldOut ?? Number.POSITIVE_INFINITY,
     threads: job.threads,
     signal,
     onProgress: (rows, total, rate) => {
@@ -123,7 +124,7 @@ try {
 } catch (error) {
   const message = error instanceof Error ? error.message : String(error);
   say(abort.signal.aborted ? '\ninterrupted; the same command goes on from here' : `npm start: ${message}`);
-  process.exitCode = abort.signal.aborted ? 130 : error instanceof UsageError ? 2 : 1;
+  process.exitCode = abort.signal.aborted ? 130 : isMsaeError(error, 'option') ? 2 : 1;
 } finally {
   releaseNode();
 }

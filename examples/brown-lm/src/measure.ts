@@ -1,14 +1,13 @@
 /** Everything measured about a trained SAE, all of it on documents that neither it nor the language model has seen. */
 import { streamRows } from '@msae/data';
 import {
-  decodeActive,
   type EvaluationOptions,
   evaluateSae,
   logitEffects,
   type SaeEvaluation,
   saeLatents,
 } from '@msae/eval';
-import { evaluateSplice, unembedding } from '@msae/harvest';
+import { type SaeSplice, spliceSaes, unembedding } from '@msae/harvest';
 import type { ReportRun } from '@msae/report';
 import { type Activations, TAP } from './activations.ts';
 import { labelSets } from './labels.ts';
@@ -20,7 +19,7 @@ const SPLICED_TOKENS = 8_000;
 export interface Measured {
   readonly trained: TrainedSae;
   readonly evaluation: SaeEvaluation;
-  readonly recovered: NonNullable<ReportRun['recovered']> & { readonly ceRecovered: number };
+  readonly recovered: SaeSplice;
 }
 
 export async function measure(
@@ -29,28 +28,20 @@ export async function measure(
   options: { signal: AbortSignal; onProgress: (what: string) => void },
 ): Promise<Measured[]> {
   const { store, documents } = activations.heldOut;
-  const latents = await Promise.all(trained.map(({ sae }) => saeLatents(sae)));
-  const name = (at: number, length: number) => `${at} ${length}`;
   options.onProgress('cross-entropy with reconstructions in place');
-  const spliced = await evaluateSplice(activations.model, documents, {
-    tap: TAP,
-    contextLength: 128,
-    maxTokens: Math.min(SPLICED_TOKENS, store.length),
-    skipTokenIds: [activations.tokenizer.idOf('<|endoftext|>') ?? -1],
-    signal: options.signal,
-    reconstructions: Object.fromEntries(
-      latents.flatMap((source, at) =>
-        PREFIXES.map((length) => [
-          name(at, length),
-          async (x: Float32Array, rows: number) => {
-            const active = await source.encode({ data: x, rows, width: source.dModel });
-            const { decoder, bias } = source;
-            return decodeActive({ active, decoder, bias, prefixes: [length] })[0]!.data as Float32Array;
-          },
-        ]),
-      ),
-    ),
-  });
+  const recovered = await spliceSaes(
+    activations.model,
+    documents,
+    trained.map(({ sae }) => sae),
+    {
+      tap: TAP,
+      prefixes: PREFIXES,
+      contextLength: 128,
+      maxTokens: Math.min(SPLICED_TOKENS, store.length),
+      skipTokenIds: [activations.tokenizer.idOf('<|endoftext|>') ?? -1],
+      signal: options.signal,
+    },
+  );
   const measured: Measured[] = [];
   const denseProbes: EvaluationOptions['denseProbes'] = new Map();
   for (const [at, run] of trained.entries()) {
@@ -65,21 +56,7 @@ export async function measure(
       forest: { order: run.variant === 'matryoshka' ? 'index' : 'density' },
       signal: options.signal,
     });
-    const whole = spliced.reconstructions[name(at, PREFIXES.at(-1)!)]!;
-    measured.push({
-      trained: run,
-      evaluation,
-      recovered: {
-        ceRecovered: whole.ceRecovered,
-        klRecovered: whole.klRecovered,
-        ceClean: spliced.clean,
-        ceReconstructed: whole.crossEntropy,
-        prefixes: PREFIXES.map((length) => ({
-          length,
-          ceRecovered: spliced.reconstructions[name(at, length)]!.ceRecovered,
-        })),
-      },
-    });
+    measured.push({ trained: run, evaluation, recovered: recovered[at]! });
   }
   return measured;
 }

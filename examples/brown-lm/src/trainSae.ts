@@ -54,7 +54,7 @@ export async function trainSae(options: TrainSaeOptions): Promise<TrainedSae> {
   const trainerOptions: TrainerOptions = { ...settings, checkpoints: { storage, everySteps: 500, keep: 1 } };
   const resumed = (await storage.list()).length > 0;
   const trainer = resumed
-    ? await Trainer.resume(trainerOptions)
+    ? await Trainer.resume(storage, { options: trainerOptions })
     : new Trainer(await initialSae(store, seed, job), trainerOptions);
   const metricsPath = join(folder, 'metrics.jsonl');
   const sink = jsonlFileSink({ path: metricsPath, ...(resumed && { resumeStep: trainer.step }) });
@@ -73,13 +73,9 @@ export async function trainSae(options: TrainSaeOptions): Promise<TrainedSae> {
   signal.throwIfAborted();
   const trained = trainer.tokens - startTokens;
   const time = await addTime(join(folder, 'time.json'), trained, (performance.now() - started) / 1000);
-  const { config, weights, inferenceThreshold } = await trainer.export();
-  trainer.sae.dispose();
+  const { sae } = trainer;
   trainer.dispose();
-  const sae = saeFromWeights(config, weights);
-  sae.inferenceThreshold = inferenceThreshold;
   await saveSae(sae, join(folder, 'sae'), {
-    ...(variant === 'matryoshka' && { prefixes: { lengths: PREFIXES, weights: PREFIXES.map(() => 1) } }),
     metadata: { model: 'brown-lm', tap: 'blocks.2.resid_post', seed },
   });
   return {

@@ -3,8 +3,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isMsaeError } from '@msae/schema';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseOptions, UsageError } from '../src/options.ts';
+import { HELP, parseOptions } from '../src/options.ts';
 
 describe('options of the main job', () => {
   it('have defaults and are checked', () => {
@@ -19,16 +20,24 @@ describe('options of the main job', () => {
       activation: 'log',
     });
     expect(parseOptions(['--help'])).toBe('help');
+    expect(HELP).toMatch(/--steps +training steps .*default 4000/);
+    expect(HELP).toMatch(/--held-out +held-out tokens/);
   });
 
   it.each([
-    [['--stesp', '4'], /unknown option --stesp; did you mean --steps\?/],
+    [['--stesp', '4'], /there is no option --stesp \(did you mean --steps\?\)/],
     [['--steps', 'many'], /--steps: expected a whole number/],
-    [['--activation', 'gelu'], /--activation: expected one of batchtopk, topk, log, got gelu/],
+    [['--activation', 'gelu'], /--activation: expected one of batchtopk, topk, log, got "gelu"/],
     [['stray'], /--help lists all/],
   ])('%j is a mistake', (argv, message) => {
     expect(() => parseOptions(argv)).toThrow(message);
-    expect(() => parseOptions(argv)).toThrow(UsageError);
+    let error: unknown;
+    try {
+      parseOptions(argv);
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(isMsaeError(error, 'option')).toBe(true);
   });
 });
 

@@ -1,5 +1,6 @@
 /** The page: buttons, numbers, a live loss curve and heat maps. All training happens in worker.ts. */
-import { callback, isWorkerGone, linkWorker, type WorkerLink } from '@msae/web';
+import { isMsaeError } from '@msae/schema';
+import { callback, linkWorker, type WorkerLink } from '@msae/web';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { drawHeatMap, transposed } from './heatMap.ts';
@@ -83,7 +84,7 @@ async function run(): Promise<void> {
     if (link === mine) show({ running: false, done: true });
   } catch (error) {
     if (link !== mine) return;
-    if (!isWorkerGone(error) || !String(error).includes('closed'))
+    if (!isMsaeError(error, 'device') || !error.message.includes('closed'))
       notice(error instanceof Error ? error.message : String(error));
     show({ running: false });
   }

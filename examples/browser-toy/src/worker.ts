@@ -1,5 +1,6 @@
 /** The training worker: owns the backend, the SAE and the trainer, and sends the page what it draws. */
-import { type BackendDescription, createSae, encode, l1, type Sae } from '@msae/core';
+import { createSae, encode, fold, l1, type Sae } from '@msae/core';
+import type { BackendDescription } from '@msae/core/backend';
 import { type ToyTree, toyTree } from '@msae/data';
 import { groundTruthMetrics, type LatentMatch, matchLatents, matrix } from '@msae/eval';
 import { fullPrefix } from '@msae/sampler';
@@ -77,7 +78,7 @@ const api = {
         const due = performance.now() - last > 100 || event.step === event.totalSteps;
         if (!due || control.signal.aborted) continue;
         last = performance.now();
-        const picture = await look(sae, await trainer.inputScale(), source, { x, activations });
+        const picture = await look(trainer.sae, source, { x, activations });
         const { step, loss, fvu, l0, stepsPerSecond } = event;
         update(moved({ metrics: { step, loss, fvu, l0, stepsPerSecond }, ...picture }));
       }
@@ -144,17 +145,14 @@ async function useBackend(
 /** Latents on the held-out rows, matched with the true features by direction. */
 async function look(
   sae: Sae,
-  scale: number,
   truth: ToyTree,
   { x, activations }: { x: Float32Array; activations: Float32Array },
 ): Promise<Omit<Update, 'metrics'>> {
   const { nFeatures: n, width } = truth;
-  const input = tf.tensor2d(
-    x.map((value) => value * scale),
-    [HELD_OUT, width],
-  );
+  const input = tf.tensor2d(x, [HELD_OUT, width]);
   const f = encode(sae, input);
-  const [latents, decoder] = [await f.data(), await sae.params.W_dec.data()] as [Float32Array, Float32Array];
+  const latents = (await f.data()) as Float32Array;
+  const decoder = await (await fold(sae)).W_dec(); // in the units of x
   tf.dispose([input, f]);
   const directions = matrix(decoder, width);
   const true_ = matrix(truth.features, width);
@@ -169,8 +167,8 @@ async function look(
   const cosines = new Float32Array(n * n);
   for (let feature = 0; feature < n; feature++) {
     const latent = match.latentOfFeature[feature]!;
-    // In the units of x: how far the latent's decoder row reaches.
-    const reach = Math.hypot(...decoder.subarray(latent * width, (latent + 1) * width)) / scale;
+    // how far the latent's decoder row reaches
+    const reach = Math.hypot(...decoder.subarray(latent * width, (latent + 1) * width));
     for (let row = 0; row < SAMPLES; row++) ordered[row * n + feature] = latents[row * n + latent]! * reach;
     for (let other = 0; other < n; other++) {
       cosines[feature * n + other] = match.cosines[match.latentOfFeature[other]! * n + feature]!;

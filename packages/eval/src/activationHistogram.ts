@@ -12,7 +12,7 @@ export interface ActivationHistogramAccumulator {
   histogram(latent: number): ActivationHistogram;
 }
 
-/** Accumulates `bins` (even, default 32) counts a latent over its positive activations. */
+/** Accumulates `bins` (even, default 32) counts a latent over the magnitudes of its activations. */
 export function activationHistograms(options: {
   readonly nLatents: number;
   readonly bins?: number;
@@ -36,8 +36,8 @@ export function activationHistograms(options: {
       checkActiveRows('activationHistograms', active, nLatents);
       for (let at = 0, end = active.offsets[active.rows]!; at < end; at++) {
         const latent = active.indices[at]!;
-        const value = active.values[at]!;
-        if (!(value > 0)) continue;
+        const value = Math.abs(active.values[at]!);
+        if (value === 0) continue;
         if (uppers[latent] === 0) uppers[latent] = 2 ** Math.ceil(Math.log2(value));
         while (value > uppers[latent]!) doubleRange(latent);
         const bin = Math.min(bins - 1, Math.floor((value / uppers[latent]!) * bins));

@@ -38,7 +38,7 @@ export interface Context {
 
 export interface ContextCollector {
   add(batch: TokenBatch): void;
-  /** Contexts of one latent, strongest first. */
+  /** Contexts of one latent, strongest (of either sign) first. */
   contexts(latent: number): Context[];
 }
 
@@ -59,17 +59,18 @@ export function contextCollector(options: ContextOptions): ContextCollector {
         for (let at = active.offsets[r]!; at < active.offsets[r + 1]!; at++) {
           const latent = active.indices[at]!;
           const activation = active.values[at]!;
+          const size = Math.abs(activation);
           const list = kept[latent]!;
-          if (list.length === count && activation <= list[count - 1]!.activation) continue;
+          if (list.length === count && size <= Math.abs(list[count - 1]!.activation)) continue;
           const [start, end] = window(r, active.rows, positions, before, after);
           const row = row0 + r;
           const overlaps = (c: Context) =>
             c.row - c.focus < row0 + end && row0 + start < c.row - c.focus + c.tokens.length;
           const rival = list.findIndex(overlaps);
-          if (rival >= 0 && list[rival]!.activation >= activation) continue;
+          if (rival >= 0 && Math.abs(list[rival]!.activation) >= size) continue;
           const alike = list.filter((c, k) => k !== rival && c.tokens[c.focus] === tokens[r]);
           const weakest = alike.at(-1); // lists are sorted
-          if (alike.length >= perToken && weakest!.activation >= activation) continue;
+          if (alike.length >= perToken && Math.abs(weakest!.activation) >= size) continue;
           if (rival >= 0) list.splice(rival, 1);
           if (alike.length >= perToken) list.splice(list.indexOf(weakest!), 1);
           const context: Context = {
@@ -82,7 +83,7 @@ export function contextCollector(options: ContextOptions): ContextCollector {
             ),
           };
           let place = list.length;
-          while (place > 0 && list[place - 1]!.activation < activation) place -= 1;
+          while (place > 0 && Math.abs(list[place - 1]!.activation) < size) place -= 1;
           list.splice(place, 0, context);
           if (list.length > count) list.pop();
         }

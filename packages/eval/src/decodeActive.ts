@@ -4,7 +4,7 @@ import { checkMatrix, type Matrix, type Numbers } from './matrix.ts';
 
 /**
  * Reconstructions of every row, one matrix [B, d] for each length in `prefixes` (ascending): b_dec + Σ_{i < length} a_i W_dec_i.
- * Throws a RangeError when shapes disagree or the prefixes are not ascending within 0 … N.
+ * Throws a RangeError when shapes disagree. The prefixes ascend strictly within 0 … N.
  */
 export function decodeActive(options: {
   readonly active: ActiveRows;
@@ -15,7 +15,6 @@ export function decodeActive(options: {
   const { active, decoder, bias, prefixes } = options;
   const width = decoder.columns;
   checkMatrix('decodeActive: decoder', decoder, bias.length, active.nLatents);
-  checkPrefixes(prefixes, active.nLatents);
   const out = prefixes.map(() => new Float32Array(active.rows * width));
   const sum = new Float64Array(width);
   for (let r = 0; r < active.rows; r++) {
@@ -32,16 +31,4 @@ export function decodeActive(options: {
     });
   }
   return out.map((data) => ({ data, rows: active.rows, columns: width }));
-}
-
-/** Throws a RangeError unless lengths ascend strictly within 0 … nLatents. */
-export function checkPrefixes(prefixes: readonly number[], nLatents: number): void {
-  prefixes.forEach((length, p) => {
-    const before = p === 0 ? -1 : prefixes[p - 1]!;
-    if (!(Number.isInteger(length) && length > before && length <= nLatents)) {
-      throw new RangeError(
-        `prefixes: [${prefixes.join(', ')}] at ${length}; expected strictly ascending integers from 0 to ${nLatents} latents`,
-      );
-    }
-  });
 }

@@ -6,6 +6,8 @@ export interface EvaluationBatch {
   readonly data: Float32Array;
   readonly rows: number;
   readonly width: number;
+  /** [rows, d_out], what a transcoder is to reconstruct; left out: `data`. */
+  readonly target?: Float32Array;
   readonly tokenIds?: Int32Array;
   readonly positions?: Int32Array;
   readonly docIds?: Int32Array;

@@ -1,3 +1,3 @@
-/** Measures sparse autoencoders: every metric of `@msae/eval/metrics`, and `evaluateSae`, which runs one on tfjs. */
-export { evaluateSae, saeLatents } from './evaluateSae.ts';
-export * from './metrics.ts';
+/** Measures sparse autoencoders: every metric of `@msae/eval/metrics`, and `evaluate`, which runs an SAE on tfjs. */
+export { evaluate, saeLatents } from './evaluate.ts';
+export * from './metricsEntry.ts';

@@ -15,9 +15,9 @@ export interface SparsityMetrics {
   readonly over10Percent: number;
   /** Share of tokens on which each latent fires, [N]. */
   readonly densities: Float64Array;
-  /** Mean activation over the tokens on which the latent fires (0 when dead), [N]. */
+  /** Mean |activation| over the tokens on which the latent fires (0 when dead), [N]. */
   readonly meanActivation: Float64Array;
-  /** Greatest activation seen, [N]. */
+  /** Greatest |activation| seen, [N]. */
   readonly maxActivation: Float64Array;
 }
 
@@ -41,9 +41,10 @@ export function sparsityAccumulator(nLatents: number): SparsityAccumulator {
         const latent = active.indices[at]!;
         const value = active.values[at]!;
         fired[latent]! += 1;
-        sums[latent]! += value;
-        l1 += Math.abs(value);
-        if (value > maxActivation[latent]!) maxActivation[latent] = value;
+        const size = Math.abs(value);
+        sums[latent]! += size;
+        l1 += size;
+        if (size > maxActivation[latent]!) maxActivation[latent] = size;
       }
     },
     result() {

@@ -1,4 +1,5 @@
 /** From documents to padded batches of contexts, in an order that depends on the documents and options alone. */
+import { check, msaeError, object, optional, type Schema, whole } from '@msae/schema';
 import type { FeedPlan, PaddedBatch } from './feeds.ts';
 
 /** A tokenized document. */
@@ -28,6 +29,24 @@ export interface ContextOptions {
   sortWindow?: number;
 }
 
+/** Entries of the schemas of everything that cuts documents into contexts. */
+export const contextEntries: { readonly [K in keyof Required<ContextOptions>]: Schema<number> } = {
+  contextLength: optional(whole({ min: 1, help: 'tokens that the model sees at once; default 128' })),
+  batchSize: optional(whole({ min: 1, help: 'contexts of a batch' }), 32),
+  sortWindow: optional(whole({ min: 1, help: 'batches among which contexts are sorted by length' }), 16),
+};
+
+const schema: Schema<ContextOptions> = object<ContextOptions>(contextEntries);
+
+/** Only what {@link contextBatches} takes. */
+export function contextOptions({ contextLength, batchSize, sortWindow }: ContextOptions): ContextOptions {
+  return {
+    ...(contextLength !== undefined && { contextLength }),
+    ...(batchSize !== undefined && { batchSize }),
+    ...(sortWindow !== undefined && { sortWindow }),
+  };
+}
+
 export interface ContextBatch extends PaddedBatch {
   contexts: Context[];
 }
@@ -35,18 +54,22 @@ export interface ContextBatch extends PaddedBatch {
 /**
  * Cuts documents into contexts and groups them by length.
  *
- * @throws when an option or a document is not usable
+ * @throws MsaeError `option`
  */
 export async function* contextBatches(
   documents: Documents,
   plan: FeedPlan,
   options: ContextOptions = {},
 ): AsyncGenerator<ContextBatch> {
-  const batchSize = plan.fixedBatch ?? whole('batchSize', options.batchSize ?? 32);
-  const contextLength = whole('contextLength', options.contextLength ?? plan.fixedLength ?? 128);
-  const sortWindow = whole('sortWindow', options.sortWindow ?? 16);
+  const given = check(schema, options, 'contexts');
+  const batchSize = plan.fixedBatch ?? given.batchSize ?? 32;
+  const contextLength = given.contextLength ?? plan.fixedLength ?? 128;
+  const sortWindow = given.sortWindow ?? 16;
   if (plan.fixedLength !== undefined && contextLength > plan.fixedLength) {
-    throw new Error(`contextLength: ${contextLength}, but the model takes ${plan.fixedLength} tokens`);
+    throw msaeError(
+      'option',
+      `contextLength: ${contextLength}, but the model takes ${plan.fixedLength} tokens`,
+    );
   }
   let waiting: Context[] = [];
   for await (const context of contextsOf(documents, contextLength)) {
@@ -95,9 +118,4 @@ function padded(contexts: Context[], length: number, batch: number): ContextBatc
     mask.fill(1, b * length, b * length + context.ids.length);
   }
   return { batch, length, ids, mask, contexts };
-}
-
-function whole(name: string, value: number): number {
-  if (Number.isSafeInteger(value) && value >= 1) return value;
-  throw new Error(`${name}: expected a whole number >= 1, got ${value}`);
 }

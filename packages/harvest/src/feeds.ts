@@ -1,4 +1,5 @@
 /** What a model is fed for a batch of token contexts: ids, masks, positions, by the names exporters give them. */
+import { msaeError } from '@msae/schema';
 import type { OnnxRuntime, OnnxTensor, TensorInfo } from './runtime.ts';
 
 /** Contexts of one batch, each led by its first token; shorter ones are padded at the end. */
@@ -102,12 +103,16 @@ function fill(runtime: OnnxRuntime, input: TensorInfo, batch: PaddedBatch): Onnx
     case 'float32':
       return new runtime.Tensor('float32', Float32Array.from(values), shape);
   }
-  throw new Error(`input ${input.name} is ${input.dtype}; expected int64, int32, bool or float32`);
+  throw msaeError(
+    'unsupported',
+    `input ${input.name} is ${input.dtype}; expected int64, int32, bool or float32`,
+  );
 }
 
 function unknownInput(model: string, input: TensorInfo, inputs: readonly TensorInfo[]): Error {
   const describe = ({ name, dtype, shape }: TensorInfo) => `${name} ${dtype} [${shape.join(', ')}]`;
-  return new Error(
+  return msaeError(
+    'unsupported',
     `${model}: cannot feed its input ${describe(input)}; text can be fed to ${Object.keys(known).join(', ')} and past_key_values. ` +
       `The model's inputs are ${inputs.map(describe).join('; ')}. Run its session() with feeds of your own instead`,
   );

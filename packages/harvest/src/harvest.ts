@@ -1,6 +1,15 @@
 /** Streams activations out of a model: a row for every token, padding left out. */
+
 import { checkFinite, float16ToFloat32 } from '@msae/data';
-import { type ContextBatch, type ContextOptions, contextBatches, type Documents } from './contexts.ts';
+import { check, givenBy, list, msaeError, object, optional, type Schema, text, whole } from '@msae/schema';
+import {
+  type ContextBatch,
+  type ContextOptions,
+  contextBatches,
+  contextEntries,
+  contextOptions,
+  type Documents,
+} from './contexts.ts';
 import { feedPlan } from './feeds.ts';
 import type { TransformerModel } from './model.ts';
 import type { OnnxTensor } from './runtime.ts';
@@ -16,6 +25,28 @@ export interface HarvestOptions extends ContextOptions {
   firstRow?: number;
   signal?: AbortSignal | undefined;
 }
+
+const rowLimit: Schema<number> = givenBy(
+  'a whole number ≥ 1',
+  (value) => value === Number.POSITIVE_INFINITY || (Number.isSafeInteger(value) && Number(value) >= 1),
+  { help: 'ends after this many rows' },
+);
+
+/** Entries of the schemas of everything that runs a model over documents. */
+export const runEntries: {
+  readonly [K in 'contextLength' | 'batchSize' | 'sortWindow' | 'maxTokens']: Schema<number>;
+} & { readonly skipTokenIds: Schema<readonly number[]>; readonly signal: Schema<AbortSignal> } = {
+  ...contextEntries,
+  maxTokens: optional(rowLimit),
+  skipTokenIds: optional(list(whole(), { help: 'tokens that are left out' })),
+  signal: optional(givenBy<AbortSignal>('an AbortSignal', (value) => value instanceof AbortSignal)),
+};
+
+const schema: Schema<HarvestOptions> = object<HarvestOptions>({
+  taps: list(text(), { help: 'names of taps' }),
+  firstRow: optional(whole({ min: 0, help: 'goes on after this many rows' })),
+  ...runEntries,
+});
 
 /** Rows in the order of contexts in the batch, within a context in reading order. */
 export interface HarvestedBatch {
@@ -36,24 +67,30 @@ export interface HarvestedBatch {
  * Runs a model over documents and yields what its taps compute. The order of the rows depends on the documents and
  * options alone, so a harvest that stopped after n rows goes on with `firstRow: n`.
  *
- * @throws when a tap is unknown (with the nearest names), is not one row a token, changes its width, or is not finite;
- *   and when the model has an input that text cannot be fed to
+ * @throws MsaeError `option` when a tap is unknown (with the nearest names), `shape` when it is not one row a token or changes
+ *   its width, `value` when it is not finite, `unsupported` when the model has an input that text cannot be fed to
  */
 export async function* harvest(
   model: TransformerModel,
   documents: Documents,
   options: HarvestOptions,
 ): AsyncGenerator<HarvestedBatch> {
-  const { taps, maxTokens = Number.POSITIVE_INFINITY, firstRow = 0, signal } = options;
-  if (taps.length === 0) throw new Error('taps: expected at least one tap name');
+  const {
+    taps,
+    maxTokens = Number.POSITIVE_INFINITY,
+    firstRow = 0,
+    signal,
+    ...rest
+  } = check(schema, options, 'harvest');
+  if (taps.length === 0) throw msaeError('option', 'taps: expected at least one tap name');
   const tensors = taps.map(model.resolve);
   const { session, inputs } = await model.session(tensors);
   try {
     const plan = feedPlan(model.name, inputs, model.runtime);
-    const skipped = new Set(options.skipTokenIds);
+    const skipped = new Set(rest.skipTokenIds);
     const widths = new Map<string, number>();
     let row = 0;
-    for await (const batch of contextBatches(documents, plan, options)) {
+    for await (const batch of contextBatches(documents, plan, contextOptions(rest))) {
       if (row >= maxTokens) return;
       const kept = keptRows(batch, skipped);
       const start = row;
@@ -66,7 +103,7 @@ export async function* harvest(
         const { data, width } = rowsOf(outputs[tensors[i]!]!, batch, rows, `${model.name}: tap ${tap}`);
         const known = widths.get(tap) ?? width;
         if (known !== width)
-          throw new Error(`${model.name}: tap ${tap} changed its width from ${known} to ${width}`);
+          throw msaeError('shape', `${model.name}: tap ${tap} changed its width from ${known} to ${width}`);
         widths.set(tap, width);
         return { tap, width, data };
       });
@@ -107,7 +144,7 @@ export function float32Of(tensor: OnnxTensor, what: string): Float32Array {
   if (tensor.type === 'float16' && ArrayBuffer.isView(data)) {
     return float16ToFloat32(new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2));
   }
-  throw new Error(`${what} is ${tensor.type}; expected float32 or float16`);
+  throw msaeError('shape', `${what} is ${tensor.type}; expected float32 or float16`);
 }
 
 /** Picks rows of a [batch, length, width] (or [batch * length, width]) tensor. */
@@ -124,7 +161,8 @@ export function rowsOf(
     (leading.length === 2 && leading[0] === batch.batch && leading[1] === batch.length) ||
     (leading.length === 1 && leading[0] === batch.batch * batch.length);
   if (!fits || width < 1) {
-    throw new Error(
+    throw msaeError(
+      'shape',
       `${what} has shape [${dims.join(', ')}]; expected one row a token: [${batch.batch}, ${batch.length}, width]`,
     );
   }

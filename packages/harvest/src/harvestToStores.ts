@@ -1,4 +1,5 @@
 /** A harvest on disk: one activation store a tap, committed shard by shard, resumed where it was left. */
+
 import {
   type JsonValue,
   openStore,
@@ -6,8 +7,20 @@ import {
   type StoreWriter,
   type WritableDirectory,
 } from '@msae/data';
+import {
+  check,
+  choice,
+  givenBy,
+  list,
+  msaeError,
+  number,
+  object,
+  optional,
+  type Schema,
+  text,
+} from '@msae/schema';
 import type { Documents } from './contexts.ts';
-import { type HarvestedBatch, type HarvestOptions, harvest } from './harvest.ts';
+import { type HarvestedBatch, type HarvestOptions, harvest, runEntries } from './harvest.ts';
 import type { TransformerModel } from './model.ts';
 
 export interface HarvestToStoresOptions extends Omit<HarvestOptions, 'taps' | 'firstRow'> {
@@ -37,6 +50,25 @@ export interface HarvestResult extends HarvestProgress {
   resumedAt: number;
 }
 
+const isFunction = (value: unknown): boolean => typeof value === 'function';
+
+export const harvestToStoresSchema: Schema<HarvestToStoresOptions> = object<HarvestToStoresOptions>({
+  stores: list(
+    object<HarvestToStoresOptions['stores'][number]>({
+      tap: text({ help: 'name of the tap' }),
+      directory: givenBy<WritableDirectory>('a directory of a store', (value) =>
+        isFunction((value as Partial<WritableDirectory> | null)?.write),
+      ),
+    }),
+    { help: 'where each tap’s store goes' },
+  ),
+  origin: text({ help: 'what the documents are' }),
+  dtype: optional(choice(['F16', 'BF16', 'F32'], { help: 'type on disk' }), 'F16'),
+  shardBytes: optional(number({ above: 0, help: 'bytes of a shard: what a kill may cost' }), 16 * 2 ** 20),
+  onProgress: optional(givenBy<NonNullable<HarvestToStoresOptions['onProgress']>>('a function', isFunction)),
+  ...runEntries,
+});
+
 interface Target {
   tap: string;
   directory: WritableDirectory;
@@ -49,15 +81,17 @@ interface Target {
  * Harvests into stores. Stores that are there already are resumed: rows are neither lost nor doubled, whatever moment
  * the last run was killed at. Aborting commits what was computed and returns with `complete: false`.
  *
- * @throws when a store that is there came of another model, tap, origin or way of batching; and what `harvest` throws.
+ * @throws MsaeError `option`; `state` when a store that is there came of another model, tap, origin or way of batching; and what
+ *   `harvest` throws.
  *   What was committed before stays valid.
  */
 export async function harvestToStores(
   model: TransformerModel,
   documents: Documents,
-  options: HarvestToStoresOptions,
+  given: HarvestToStoresOptions,
 ): Promise<HarvestResult> {
-  const { stores, dtype = 'F16', shardBytes = 16 * 2 ** 20, onProgress, signal } = options;
+  const options = check(harvestToStoresSchema, given, 'harvestToStores');
+  const { stores, origin: _, dtype = 'F16', shardBytes = 0, onProgress, ...run } = options;
   const targets: Target[] = [];
   for (const { tap, directory } of stores) {
     targets.push({ tap, directory, ...(await resumePoint(directory, metadataOf(model, tap, options))) });
@@ -79,7 +113,7 @@ export async function harvestToStores(
   let complete = true;
   const taps = targets.map((target) => target.tap);
   try {
-    for await (const batch of harvest(model, documents, { ...options, taps, firstRow: resumedAt })) {
+    for await (const batch of harvest(model, documents, { ...run, taps, firstRow: resumedAt })) {
       for (const [i, target] of targets.entries()) {
         const skip = Math.max(0, target.committed - batch.firstRow);
         if (skip >= batch.rows) continue;
@@ -95,7 +129,7 @@ export async function harvestToStores(
   } catch (error) {
     // what was computed is kept, unless it is the writing that fails
     for (const { writer } of targets) await writer?.flush().catch(() => undefined);
-    if (!signal?.aborted || error !== signal.reason) throw error;
+    if (!run.signal?.aborted || error !== run.signal.reason) throw error;
     complete = false;
   }
   if (complete) {
@@ -137,7 +171,8 @@ async function resumePoint(
   for (const [key, value] of Object.entries(metadata)) {
     const found = index.metadata[key];
     if (found !== value) {
-      throw new Error(
+      throw msaeError(
+        'state',
         `${directory.name}: cannot resume: its ${key} is ${found ?? 'not recorded'}, this harvest's is ${value}; choose another folder, or remove that one`,
       );
     }

@@ -1,7 +1,7 @@
 /** A transformer in ONNX, opened to be tapped and spliced. */
+import { check, givenBy, msaeError, nearestNames, object, optional, type Schema, text } from '@msae/schema';
 import { fedName, withFedTensor, withOutputs } from './onnx/edit.ts';
 import { encodeModel, type Graph, parseGraph } from './onnx/graph.ts';
-import { nearestNames } from './onnx/nearestNames.ts';
 import { type Part, type TapRole, transformerParts } from './onnx/transformerParts.ts';
 import {
   type OnnxRuntime,
@@ -21,6 +21,28 @@ export interface OpenModelOptions {
   /** Folder of the model's external data (Node only). */
   externalDataFolder?: string;
 }
+
+/** Entries of {@link openModelSchema}, for the options of files too. */
+export const openModelEntries: {
+  readonly runtime: Schema<OnnxRuntime>;
+  readonly name: Schema<string>;
+  readonly sessionOptions: Schema<SessionOptions>;
+} = {
+  runtime: givenBy<OnnxRuntime>(
+    'onnxruntime-node or onnxruntime-web',
+    (value) => typeof (value as Partial<OnnxRuntime> | null)?.InferenceSession?.create === 'function',
+    { help: 'what runs the model' },
+  ),
+  name: optional(text({ help: 'what messages call the model' })),
+  sessionOptions: optional(
+    givenBy<SessionOptions>('options of onnxruntime', (value) => typeof value === 'object' && value !== null),
+  ),
+};
+
+const openModelSchema: Schema<OpenModelOptions> = object<OpenModelOptions>({
+  ...openModelEntries,
+  externalDataFolder: optional(text({ help: 'folder of the external data' })),
+});
 
 /** A tensor worth reading. */
 export interface TapPoint {
@@ -64,10 +86,15 @@ const tapName = (part: Part): string => `blocks.${part.layer}.${part.role}`;
 /**
  * Opens an ONNX model from its bytes. For a file or a Hugging Face repo see `openModelFile` of `@msae/harvest/node`.
  *
- * @throws when the bytes are no ONNX model
+ * @throws MsaeError `option`; `file` when the bytes are no ONNX model
  */
 export async function openModel(bytes: Uint8Array, options: OpenModelOptions): Promise<TransformerModel> {
-  const { runtime, name = 'model', sessionOptions = {}, externalDataFolder } = options;
+  const {
+    runtime,
+    name = 'model',
+    sessionOptions = {},
+    externalDataFolder,
+  } = check(openModelSchema, options, 'openModel');
   const graph = parseGraph(bytes, name);
   const parts = transformerParts(graph);
   const tensors = new Map<string, string>();
@@ -79,7 +106,8 @@ export async function openModel(bytes: Uint8Array, options: OpenModelOptions): P
     const tensor = tensors.get(tap);
     if (tensor !== undefined) return tensor;
     const nearest = nearestNames(tap, [...tensors.keys(), ...graph.producer.keys()]);
-    throw new Error(
+    throw msaeError(
+      'option',
       `${name}: there is no tap point or tensor named ${tap}; the nearest names are ${nearest.join(', ')}`,
     );
   };
@@ -91,7 +119,7 @@ export async function openModel(bytes: Uint8Array, options: OpenModelOptions): P
     const merged = folder ? { ...settings, extra: { ...settings.extra, ...extra } } : settings;
     const session = await runtime.InferenceSession.create(encodeModel(model), merged).catch(
       (cause: Error) => {
-        throw new Error(`${name}: onnxruntime does not load it: ${cause.message}`, { cause });
+        throw msaeError('file', `${name}: onnxruntime does not load it: ${cause.message}`, { cause });
       },
     );
     return {

@@ -1,4 +1,5 @@
 /** Plain text to tokenized documents. */
+import { msaeError } from '@msae/schema';
 import type { TokenDocument } from './contexts.ts';
 import type { TextTokenizer } from './tokenizer.ts';
 
@@ -12,7 +13,8 @@ export function decodeText(bytes: Uint8Array, name: string): string {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
     const offset = firstBadByte(bytes);
-    throw new Error(
+    throw msaeError(
+      'file',
       `${name}: not UTF-8 text: byte ${offset} is 0x${(bytes[offset] ?? 0).toString(16)}; convert the file to UTF-8`,
       { cause },
     );

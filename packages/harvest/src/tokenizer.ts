@@ -1,5 +1,7 @@
 /** Text to token ids, by a Hugging Face tokenizer.json. */
+
 import { Tokenizer } from '@huggingface/tokenizers';
+import { msaeError } from '@msae/schema';
 
 export interface TextTokenizer {
   /** Number of tokens. */
@@ -19,7 +21,8 @@ export interface TextTokenizer {
  */
 export function createTokenizer(json: object, config: object = {}, name = 'tokenizer.json'): TextTokenizer {
   if (typeof (json as { model?: unknown }).model !== 'object') {
-    throw new Error(
+    throw msaeError(
+      'file',
       `${name}: not a tokenizer: it has no "model"; expected the tokenizer.json of a Hugging Face model`,
     );
   }
@@ -27,7 +30,7 @@ export function createTokenizer(json: object, config: object = {}, name = 'token
   try {
     tokenizer = new Tokenizer(json, config);
   } catch (cause) {
-    throw new Error(`${name}: cannot be used as a tokenizer: ${(cause as Error).message}`, { cause });
+    throw msaeError('file', `${name}: cannot be used as a tokenizer: ${(cause as Error).message}`, { cause });
   }
   return {
     size: tokenizer.get_vocab(true).size,

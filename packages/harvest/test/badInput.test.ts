@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createTokenizer, decodeText, harvest, openModel, type TransformerModel } from '../src/index.ts';
+import { createTokenizer, harvest, openModel, type TransformerModel } from '../src/index.ts';
 import { openModelFile, readTextFiles } from '../src/node/index.ts';
 import { encodeModel, parseGraph } from '../src/onnx/graph.ts';
+import { decodeText } from '../src/textDocuments.ts';
 import { brownLm, collect, distance, documents, open, path } from './helpers.ts';
 
 let folder = '';
@@ -187,8 +188,14 @@ describe('text', () => {
     const { model } = await open(brownLm);
     const run = (options: object) =>
       collect(harvest(model, documents([1]), { taps: ['blocks.0.resid_pre'], ...options }));
-    await expect(run({ batchSize: 0 })).rejects.toThrow('batchSize: expected a whole number >= 1, got 0');
+    await expect(run({ batchSize: 0 })).rejects.toThrow(
+      'harvest: batchSize: expected a whole number ≥ 1, got 0',
+    );
     await expect(run({ contextLength: 1.5 })).rejects.toThrow('contextLength');
     await expect(run({ sortWindow: Number.NaN })).rejects.toThrow('sortWindow');
+    await expect(run({ contextLenght: 8 })).rejects.toThrow(
+      'there is no option contextLenght (did you mean contextLength?)',
+    );
+    await expect(openModelFile(brownLm, { thread: 1 } as never)).rejects.toThrow('did you mean threads?');
   });
 });

@@ -1,6 +1,8 @@
 import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { contextBatches, feedPlan, type TensorInfo } from '../src/index.ts';
+import { contextBatches } from '../src/contexts.ts';
+import { feedPlan } from '../src/feeds.ts';
+import type { TensorInfo } from '../src/runtime.ts';
 import { collect, documents } from './helpers.ts';
 
 const info = (name: string, dtype: string, ...shape: (number | string)[]): TensorInfo => ({

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type HarvestedBatch, type HarvestOptions, harvest, type TransformerModel } from '../src/index.ts';
+import type { HarvestOptions } from '../src/harvest.ts';
+import { type HarvestedBatch, harvest, type TransformerModel } from '../src/index.ts';
 import { brownLm, collect, distance, documents, fixture, lcg, open } from './helpers.ts';
 
 const tap = 'blocks.2.resid_post';

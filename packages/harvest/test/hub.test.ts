@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { downloadModel, openModelFile } from '../src/node/index.ts';
+import { openModelFile } from '../src/node/index.ts';
 import { path } from './helpers.ts';
 
 let cacheDir = '';
@@ -57,24 +57,26 @@ describe('a Hugging Face repository', () => {
     expect(opened.tokenizer!.size).toBe(4096);
     expect(hub.asked.some((one) => one.includes('README'))).toBe(false);
     const before = hub.asked.length;
-    await openModelFile('someone/tiny', { fetch: hub.fetch, cacheDir });
+    for (const name of ['someone/tiny', 'hf://someone/tiny', 'hf://someone/tiny/onnx/model.onnx']) {
+      await openModelFile(name, { fetch: hub.fetch, cacheDir });
+    }
     expect(hub.asked.length).toBe(before);
   });
 
   it('without an ONNX file, or out of reach, gives one clear error', async () => {
     const empty = hubOf({ 'model.safetensors': new Uint8Array(1) });
-    await expect(downloadModel('a/b', { fetch: empty.fetch, cacheDir })).rejects.toThrow(
+    await expect(openModelFile('a/b', { fetch: empty.fetch, cacheDir })).rejects.toThrow(
       'it has no ONNX file',
     );
     const other = hubOf({ 'onnx/model_q4.onnx': new Uint8Array(1) });
-    await expect(downloadModel('a/b', { fetch: other.fetch, cacheDir })).rejects.toThrow(
+    await expect(openModelFile('a/b', { fetch: other.fetch, cacheDir })).rejects.toThrow(
       'it has onnx/model_q4.onnx: name one',
     );
     const offline = (() => Promise.reject(new Error('no network'))) as typeof fetch;
-    await expect(downloadModel('a/b', { fetch: offline, cacheDir })).rejects.toThrow(
-      'a/b: there is no such file here, and the Hugging Face hub does not give it: no network',
+    await expect(openModelFile('a/b', { fetch: offline, cacheDir })).rejects.toThrow(
+      'a/b: there is no such file here, and hf://a/b@main: the Hugging Face hub does not give a list of its files: no network',
     );
-    await expect(downloadModel('a/b', { modelFile: '../../x', cacheDir })).rejects.toThrow(
+    await expect(openModelFile('a/b', { modelFile: '../../x', cacheDir })).rejects.toThrow(
       'within the repository',
     );
   });

@@ -170,9 +170,24 @@ function rows(
       );
     case 'switchable': {
       const inner = rows(node.inner, path, { required: false, default: undefined });
-      return [row('settings, or false'), ...inner.filter((r) => r.path !== path)].map((r) =>
+      const own = schemaNode(node.inner);
+      return [
+        row(own.type === 'leaf' ? `${own.expects}, or false` : 'settings, or false'),
+        ...inner.filter((r) => r.path !== path),
+      ].map((r) =>
         r.path === path ? { ...r, help: inner.find((i) => i.path === path)?.help ?? r.help } : r,
       );
     }
   }
+}
+
+/** {@link optionRows} as a Markdown table, for a README whose test compares it. */
+export function optionTable(schema: v.GenericSchema): string {
+  const cell = (text: string): string => text.replaceAll('|', '\\|');
+  const usual = ({ required, default: value }: OptionRow): string =>
+    required ? 'required' : value === undefined ? '' : `\`${JSON.stringify(value) ?? String(value)}\``;
+  const lines = optionRows(schema).map(
+    (row) => `| \`${row.path}\` | ${cell(row.expects)} | ${cell(usual(row))} | ${cell(row.help)} |`,
+  );
+  return ['| option | what | default | |', '|---|---|---|---|', ...lines].join('\n');
 }

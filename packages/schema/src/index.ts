@@ -22,6 +22,7 @@ export {
   type LeafValue,
   type OptionRow,
   optionRows,
+  optionTable,
   problems,
   type Schema,
   type SchemaNode,

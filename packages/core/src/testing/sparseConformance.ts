@@ -374,6 +374,7 @@ async function composedAgreesWithOwn(): Promise<void> {
   for (const attrs of [
     { ...top, score: 'magnitude' as const },
     { ...top, rule: 'perBatch' as const, keep: 30, capacity: 19 },
+    { ...top, rule: 'perBatch' as const, score: 'magnitude' as const, keep: 30, capacity: 19 },
     { ...top, rule: 'above' as const, keep: 0, cutoff: 0.3, capacity: 19 },
     { ...top, rule: 'above' as const, score: 'magnitude' as const, keep: 0, cutoff: 0.3, capacity: 19 },
   ]) {

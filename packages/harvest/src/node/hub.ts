@@ -2,15 +2,18 @@
 import { stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { downloadFile, listFiles } from '@huggingface/hub';
+import { type HubLocation, hubLocationSchema, hubRepository } from '@msae/data';
 import { makeDirectory, writeFileAtomic } from '@msae/data/node';
+import { check, msaeError } from '@msae/schema';
 
-export interface HubOptions {
+export interface DownloadOptions {
   /** Branch, tag or commit. Default "main". A revision that was downloaded is not asked for again. */
   revision?: string;
   /** File of the repository. Default: onnx/model.onnx, else model.onnx. */
   modelFile?: string;
   accessToken?: string;
+  /** Default https://huggingface.co; for a mirror. */
+  hubUrl?: string;
   /** Where downloads are kept. Default: $XDG_CACHE_HOME/msae/models, or ~/.cache/msae/models. */
   cacheDir?: string;
   fetch?: typeof fetch;
@@ -21,36 +24,30 @@ const usual = ['onnx/model.onnx', 'model.onnx'];
 /**
  * Downloads a model, its external data and its tokenizer.
  *
+ * @param place its repository; a path in it names the ONNX file
  * @returns the path of the ONNX file
- * @throws when the hub cannot be reached, or the repository or an ONNX file in it is not there
+ * @throws MsaeError `file` when the hub cannot be reached, or the repository or an ONNX file in it is not there
  */
-export async function downloadModel(repo: string, options: HubOptions = {}): Promise<string> {
-  const { revision = 'main', modelFile, accessToken, cacheDir = defaultCache() } = options;
+export async function downloadModel(place: HubLocation, cacheDir: string = defaultCache()): Promise<string> {
+  const { repo, path: modelFile, revision = 'main', ...access } = check(hubLocationSchema, place, 'hub');
   const folder = join(cacheDir, repo.replace('/', '--'), encodeURIComponent(revision));
   for (const file of modelFile ? [modelFile] : usual) {
     // the model itself is written last: where it is, the rest is too
     if (await exists(join(folder, inside(file)))) return join(folder, file);
   }
-  const shared = {
-    repo,
-    revision,
-    ...(accessToken !== undefined && { accessToken }),
-    ...(options.fetch && { fetch: options.fetch }),
-  };
-  const files = await listed(repo, shared);
+  const repository = hubRepository({ repo, revision, ...access });
+  const files = await repository.list();
   const wanted = modelFile ?? usual.find((file) => files.includes(file));
   if (!wanted || !files.includes(wanted)) {
     const models = files.filter((file) => file.endsWith('.onnx'));
     const there = models.length > 0 ? `it has ${models.join(', ')}: name one` : 'it has no ONNX file';
-    throw new Error(`${repo}: no ${wanted ?? usual.join(' or ')} in this repository; ${there}`);
+    throw msaeError('file', `${repo}: no ${wanted ?? usual.join(' or ')} in this repository; ${there}`);
   }
   const external = files.filter((file) => file.startsWith(`${wanted}_data`) || file === `${wanted}.data`);
   const tokenizer = ['tokenizer.json', 'tokenizer_config.json'].filter((file) => files.includes(file));
   for (const path of [...external, ...tokenizer, wanted]) {
-    const blob = await downloadFile({ ...shared, path }).catch((cause: Error) => {
-      throw new Error(`${repo}: ${path} does not download: ${cause.message}`, { cause });
-    });
-    if (!blob) throw new Error(`${repo}: ${path} is listed, but the hub does not give it`);
+    const blob = await repository.download(path);
+    if (!blob) throw msaeError('file', `${repo}: ${path} is listed, but the hub does not give it`);
     const target = join(folder, inside(path));
     await makeDirectory(dirname(target));
     await writeFileAtomic(target, async (sink) => {
@@ -68,24 +65,9 @@ function defaultCache(): string {
 /** A path of the repository that stays within the folder it is written to. */
 function inside(path: string): string {
   if (path.startsWith('/') || path.split(/[/\\]/).includes('..')) {
-    throw new Error(`${path}: expected a path within the repository`);
+    throw msaeError('option', `${path}: expected a path within the repository`);
   }
   return path;
-}
-
-async function listed(repo: string, shared: Parameters<typeof listFiles>[0]): Promise<string[]> {
-  const files: string[] = [];
-  try {
-    for await (const file of listFiles({ ...shared, recursive: true })) {
-      if (file.type === 'file') files.push(file.path);
-    }
-  } catch (cause) {
-    throw new Error(
-      `${repo}: there is no such file here, and the Hugging Face hub does not give it: ${(cause as Error).message}`,
-      { cause },
-    );
-  }
-  return files;
 }
 
 const exists = (path: string): Promise<boolean> =>

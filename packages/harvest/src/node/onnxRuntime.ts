@@ -1,4 +1,5 @@
 /** onnxruntime-node, loaded when it is needed. */
+import { msaeError } from '@msae/schema';
 import type { OnnxRuntime } from '../runtime.ts';
 
 /** @throws when onnxruntime-node is not installed, or has no binary for this machine */
@@ -6,7 +7,8 @@ export async function loadOnnxRuntime(): Promise<OnnxRuntime> {
   try {
     return await import('onnxruntime-node');
   } catch (cause) {
-    throw new Error(
+    throw msaeError(
+      'missing',
       `onnxruntime-node does not load: ${(cause as Error).message}; run npm install onnxruntime-node, or pass \`runtime\``,
       { cause },
     );

@@ -1,17 +1,33 @@
 /** Opens a model of this machine or of a Hugging Face repository, in onnxruntime-node. */
+
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { type OpenModelOptions, openModel, type TransformerModel } from '../model.ts';
+import { parseHubAddress } from '@msae/data';
+import { check, givenBy, msaeError, object, optional, type Schema, text, whole } from '@msae/schema';
+import { type OpenModelOptions, openModel, openModelEntries, type TransformerModel } from '../model.ts';
 import { createTokenizer, type TextTokenizer } from '../tokenizer.ts';
-import { downloadModel, type HubOptions } from './hub.ts';
+import { type DownloadOptions, downloadModel } from './hub.ts';
 import { loadOnnxRuntime } from './onnxRuntime.ts';
 
 export interface OpenModelFileOptions
   extends Partial<Omit<OpenModelOptions, 'externalDataFolder'>>,
-    HubOptions {
+    DownloadOptions {
   /** Threads of onnxruntime; default: its own choice. */
   threads?: number;
 }
+
+const schema: Schema<OpenModelFileOptions> = object<OpenModelFileOptions>({
+  runtime: optional(openModelEntries.runtime),
+  name: openModelEntries.name,
+  sessionOptions: openModelEntries.sessionOptions,
+  threads: optional(whole({ min: 1, help: 'threads of onnxruntime' })),
+  revision: optional(text({ help: 'branch, tag or commit on the hub' }), 'main'),
+  modelFile: optional(text({ help: 'ONNX file of the repository' })),
+  accessToken: optional(text({ help: 'for private and gated repositories' })),
+  hubUrl: optional(text({ help: 'of a mirror' })),
+  cacheDir: optional(text({ help: 'where downloads are kept' })),
+  fetch: optional(givenBy<typeof fetch>('a function like fetch', (value) => typeof value === 'function')),
+});
 
 export interface OpenedModel {
   model: TransformerModel;
@@ -22,30 +38,30 @@ export interface OpenedModel {
 }
 
 /**
- * Opens `source`: the path of an ONNX file, a folder that holds one, or the name of a Hugging Face repository
- * ("owner/name"), which is downloaded once.
+ * Opens `source`: the path of an ONNX file, a folder that holds one, or a Hugging Face repository (`owner/name` or
+ * `hf://owner/name[@revision][/file.onnx]`), which is downloaded once.
  *
- * @throws when there is no such file or repository, when it is no ONNX model, or when external data is missing
+ * @throws MsaeError `option`; `file` when there is no such file or repository or it is no ONNX model; `missing` when external data is
  */
 export async function openModelFile(
   source: string,
   options: OpenModelFileOptions = {},
 ): Promise<OpenedModel> {
-  const { threads, runtime, sessionOptions = {}, ...rest } = options;
+  const { threads, runtime, sessionOptions = {}, name, ...rest } = check(schema, options, 'openModelFile');
   const path = await locate(source, rest);
   const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
-    throw new Error(`${path}: cannot be read: ${cause.message}`, { cause });
+    throw msaeError('file', `${path}: cannot be read: ${cause.message}`, { cause });
   });
   const model = await openModel(bytes, {
-    ...rest,
-    name: rest.name ?? path,
+    name: name ?? path,
     runtime: runtime ?? (await loadOnnxRuntime()),
     sessionOptions: { ...(threads !== undefined && { intraOpNumThreads: threads }), ...sessionOptions },
     externalDataFolder: dirname(resolve(path)),
   });
   for (const file of model.graph.externalFiles) {
     if (!(await exists(join(dirname(path), file)))) {
-      throw new Error(
+      throw msaeError(
+        'missing',
         `${path}: its external data ${file} is missing; put it beside the model, under that very name`,
       );
     }
@@ -54,18 +70,30 @@ export async function openModelFile(
   return { model, path, ...(tokenizer && { tokenizer }) };
 }
 
-async function locate(source: string, options: HubOptions): Promise<string> {
+async function locate(source: string, options: DownloadOptions): Promise<string> {
   const found = await stat(source).catch(() => undefined);
   if (found?.isFile()) return source;
   if (found?.isDirectory()) {
     for (const file of ['model.onnx', join('onnx', 'model.onnx')]) {
       if (await exists(join(source, file))) return join(source, file);
     }
-    throw new Error(`${source}: this folder holds neither model.onnx nor onnx/model.onnx; name the file`);
+    throw msaeError(
+      'file',
+      `${source}: this folder holds neither model.onnx nor onnx/model.onnx; name the file`,
+    );
   }
-  if (/^[\w.-]+\/[\w.-]+$/.test(source) && !source.endsWith('.onnx')) return downloadModel(source, options);
-  throw new Error(
-    `${source}: there is no such file; expected an ONNX file or a Hugging Face repo "owner/name"`,
+  const place = parseHubAddress(source, { bare: !source.endsWith('.onnx') });
+  if (place !== undefined) {
+    const { cacheDir, modelFile, ...access } = options;
+    const located = { ...access, ...(modelFile && { path: modelFile }), ...place };
+    return downloadModel(located, cacheDir).catch((cause: Error) => {
+      if (source.startsWith('hf:')) throw cause;
+      throw msaeError('file', `${source}: there is no such file here, and ${cause.message}`, { cause });
+    });
+  }
+  throw msaeError(
+    'file',
+    `${source}: there is no such file; expected an ONNX file, a folder, or a Hugging Face repository: owner/name or hf://owner/name/file.onnx`,
   );
 }
 
@@ -84,7 +112,7 @@ async function readJson(path: string): Promise<object> {
   try {
     return JSON.parse(text) as object;
   } catch (cause) {
-    throw new Error(`${path}: not JSON: ${(cause as Error).message}`, { cause });
+    throw msaeError('file', `${path}: not JSON: ${(cause as Error).message}`, { cause });
   }
 }
 

@@ -1,7 +1,9 @@
 /** Documents out of text files: a file each, or a line each. */
+
 import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { check, choice, msaeError } from '@msae/schema';
 import { decodeText } from '../textDocuments.ts';
 
 export interface TextFiles {
@@ -15,11 +17,13 @@ export interface TextFiles {
  *
  * @param path a file, or a folder whose *.txt files are read in name order
  * @param unit what a document is
- * @throws when nothing is there, a file is not UTF-8, or there is no text in it
+ * @throws MsaeError `file` when nothing is there, a file is not UTF-8, or there is no text in it
  */
 export async function readTextFiles(path: string, unit: 'file' | 'line' = 'file'): Promise<TextFiles> {
+  check(choice(['file', 'line']), unit, 'readTextFiles: unit');
   const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    throw new Error(
+    throw msaeError(
+      'file',
       `${path}: ${cause.code === 'ENOENT' ? 'there is no such file or folder' : cause.message}`,
       {
         cause,
@@ -39,6 +43,6 @@ export async function readTextFiles(path: string, unit: 'file' | 'line' = 'file'
     texts.push(...(unit === 'line' ? text.split(/\r?\n/) : [text]).filter((one) => one.trim() !== ''));
   }
   if (texts.length === 0)
-    throw new Error(`${path}: no text in it; expected a text file, or a folder of *.txt files`);
+    throw msaeError('file', `${path}: no text in it; expected a text file, or a folder of *.txt files`);
   return { texts, origin: `sha256:${hash.digest('hex')}` };
 }

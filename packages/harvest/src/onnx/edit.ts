@@ -2,18 +2,19 @@
  * Changes to a graph that need no re-export: other outputs, and a tensor that is fed instead of computed. Whatever the
  * wanted outputs do not need is left out, so that nothing is computed in vain.
  */
+import { msaeError, nearestNames } from '@msae/schema';
 import type { onnx } from 'onnx-proto';
 import { type Graph, inputsOf, type Node } from './graph.ts';
-import { nearestNames } from './nearestNames.ts';
 
 /** Throws unless `tensor` is made by a node of the graph; the error lists the nearest names. */
 export function checkTensor(graph: Graph, tensor: string, candidates?: Iterable<string>): void {
   if (graph.producer.has(tensor)) return;
   if (graph.inputs.some((input) => input.name === tensor)) {
-    throw new Error(`${graph.name}: ${tensor} is an input of the model, not something it computes`);
+    throw msaeError('option', `${graph.name}: ${tensor} is an input of the model, not something it computes`);
   }
   const nearest = nearestNames(tensor, candidates ?? graph.producer.keys());
-  throw new Error(
+  throw msaeError(
+    'option',
     `${graph.name}: no tensor is named ${tensor}; the nearest names are ${nearest.join(', ')}. List the tap points to choose one`,
   );
 }
@@ -36,7 +37,8 @@ export const fedName = (tensor: string): string => `${tensor}::fed`;
 export function withFedTensor(graph: Graph, tensor: string, outputs: readonly string[]): onnx.IModelProto {
   for (const name of [tensor, ...outputs]) checkTensor(graph, name);
   const fed = fedName(tensor);
-  if (outputs.includes(tensor)) throw new Error(`${graph.name}: ${tensor} cannot be both fed and an output`);
+  if (outputs.includes(tensor))
+    throw msaeError('option', `${graph.name}: ${tensor} cannot be both fed and an output`);
   const nodes = graph.nodes.map((node) =>
     inputsOf(node).includes(tensor) ? renamed(node, tensor, fed) : node,
   );
@@ -44,7 +46,8 @@ export function withFedTensor(graph: Graph, tensor: string, outputs: readonly st
   const type = known.find((info) => info.name === tensor)?.type ?? floatType;
   const model = assemble(graph, nodes, [...graph.inputs, { name: fed, type: withoutShape(type) }], outputs);
   if (!model.graph!.input!.some((input) => input.name === fed)) {
-    throw new Error(
+    throw msaeError(
+      'option',
       `${graph.name}: ${outputs.join(', ')} does not depend on ${tensor}; tap an earlier tensor`,
     );
   }
@@ -60,7 +63,10 @@ function withoutShape(type: onnx.ITypeProto): onnx.ITypeProto {
 
 function renamed(node: Node, from: string, to: string): Node {
   if (!node.input.includes(from)) {
-    throw new Error(`${from} is read inside a subgraph of ${node.opType}; splicing there is not supported`);
+    throw msaeError(
+      'unsupported',
+      `${from} is read inside a subgraph of ${node.opType}; splicing there is not supported`,
+    );
   }
   return { ...node, input: node.input.map((name) => (name === from ? to : name)) };
 }

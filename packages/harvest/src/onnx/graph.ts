@@ -2,6 +2,7 @@
  * An ONNX model as a graph that can be asked questions: who makes a tensor, who reads it, what depends on text.
  * The file is decoded once with onnx-proto; weights stay where they are (views of the file's bytes, or external).
  */
+import { msaeError } from '@msae/schema';
 import onnxProto, { type onnx } from 'onnx-proto';
 
 export type Node = onnx.INodeProto & { opType: string; input: string[]; output: string[] };
@@ -36,14 +37,15 @@ const maxBytes = 2 ** 31 - 1;
  */
 export function parseGraph(bytes: Uint8Array, name: string): Graph {
   if (bytes.byteLength > maxBytes) {
-    throw new Error(
+    throw msaeError(
+      'file',
       `${name}: ${bytes.byteLength} bytes, but an ONNX file ends at 2 GiB; save it with external data`,
     );
   }
   const proto = decode(bytes, name);
   const { graph } = proto;
   if (!graph?.node?.length || !graph.output?.length) {
-    throw new Error(`${name}: not an ONNX model, or one without a graph; expected nodes and outputs`);
+    throw msaeError('file', `${name}: not an ONNX model, or one without a graph; expected nodes and outputs`);
   }
   return indexGraph(proto, name);
 }
@@ -52,7 +54,8 @@ function decode(bytes: Uint8Array, name: string): onnx.IModelProto {
   try {
     return onnxProto.onnx.ModelProto.decode(bytes);
   } catch (cause) {
-    throw new Error(
+    throw msaeError(
+      'file',
       `${name}: not an ONNX model: ${(cause as Error).message}; the file is truncated or of another kind`,
       { cause },
     );

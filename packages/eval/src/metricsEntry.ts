@@ -25,14 +25,15 @@ export {
 } from './cooccurrence.ts';
 export { decodeActive } from './decodeActive.ts';
 export { type DenseProbe, denseProbes } from './denseProbes.ts';
-export { type EvaluationOptions, evaluateLatents, type LatentSource } from './evaluateLatents.ts';
 export {
-  evaluationToJson,
-  type LabelProbes,
-  type LatentEvaluation,
-  type PrefixEvaluation,
+  type Evaluation,
+  type EvaluationOptions,
+  type EvaluationRow,
+  evaluateLatents,
+  type LatentSource,
   type SaeEvaluation,
-} from './evaluation.ts';
+} from './evaluateLatents.ts';
+export { evaluationToJson } from './evaluation.ts';
 export type { EvaluationBatch, LabelSet } from './evaluationBatch.ts';
 export { type Edge, type Forest, type ForestOptions, hierarchyEdges, latentForest } from './forest.ts';
 export {
@@ -70,3 +71,8 @@ export {
   type SparsityMetrics,
   sparsityAccumulator,
 } from './sparsity.ts';
+export type { Metric, MetricBatch, MetricContext, TableRow } from './metrics/definition.ts';
+export type { LatentLabels } from './metrics/labels.ts';
+export type { PrefixEvaluation } from './metrics/prefixes.ts';
+export type { LabelProbes } from './metrics/probes.ts';
+export { type StandardMetricOptions, standardMetrics } from './metrics/standard.ts';
