@@ -49,6 +49,7 @@ export {
   createSae,
   isAutoencoder,
   outputSite,
+  type ParamName,
   type PrefixRecord,
   type Sae,
   type SaeConfig,

@@ -3,7 +3,9 @@
  * atomic, so that a process killed in the middle, or a disk that fills up, leaves the older checkpoints as they were.
  * `directoryStorage` of `@msae/train/node` keeps them on disk, `opfsStorage` in a browser, `memoryStorage` in a test.
  */
+
 import type { ByteInput, ByteSink } from '@msae/data';
+import { msaeError } from '@msae/schema';
 
 /** A file of a checkpoint, written piece by piece: no second copy of all weights is needed. */
 export interface CheckpointFile {
@@ -33,7 +35,7 @@ export function memoryStorage(): CheckpointStorage {
     },
     async read(name, file) {
       const bytes = checkpoints.get(name)?.get(file);
-      if (bytes === undefined) throw new Error(`checkpoint ${name}: there is no file ${file}`);
+      if (bytes === undefined) throw msaeError('file', `checkpoint ${name}: there is no file ${file}`);
       return bytes;
     },
     async remove(name) {

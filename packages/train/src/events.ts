@@ -14,13 +14,13 @@ export interface MetricsEvent {
   readonly reconstruction: number;
   /** Mean over rows of the penalty of the full prefix, without λ. */
   readonly penalty: number;
-  /** The auxiliary (dead latent) loss; 0 when it is off or nothing is dead. */
+  /** The losses that parts add (the auxiliary loss of dead latents); 0 without. */
   readonly auxLoss: number;
   /** Mean number of active latents of a row. */
   readonly l0: number;
   /** Σ‖x − x̂‖² / Σ‖x − x̄‖² of the batch at the full prefix. */
   readonly fvu: number;
-  /** Share of latents that have not fired for `deadAfter` steps; null while tracking is off. */
+  /** Share of latents that have not fired for `deadLatents.afterTokens` rows; null while tracking is off. */
   readonly deadFraction: number | null;
   /** Global gradient norm before clipping; null when it is not computed. */
   readonly gradNorm: number | null;
@@ -31,6 +31,8 @@ export interface MetricsEvent {
   readonly inputNorm: number | null;
   readonly path: 'dense' | 'sparse';
   readonly prefixes: readonly PrefixMetrics[];
+  /** What parts of your own report, by their names. */
+  readonly parts?: Readonly<Record<string, Readonly<Record<string, number | null>>>>;
   /** Wall-clock rates since the previous report: the only fields that differ between two runs of one seed. */
   readonly tokensPerSecond: number;
   readonly stepsPerSecond: number;

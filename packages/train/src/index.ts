@@ -13,8 +13,7 @@
  *
  * @packageDocumentation
  */
-export type { AuxiliaryLossOptions } from './auxiliaryLoss.ts';
-export type { BatchLike, BatchSource, SeekableBatches } from './batchStream.ts';
+export { isMsaeError, type MsaeError } from '@msae/schema';
 export { type CheckpointFile, type CheckpointStorage, memoryStorage } from './checkpointStorage.ts';
 export type {
   CheckpointEvent,
@@ -26,38 +25,49 @@ export type {
   WarningCode,
   WarningEvent,
 } from './events.ts';
-export type { ExportedSae } from './exportSae.ts';
-export { geometricMedian } from './geometricMedian.ts';
-export type { NormalizerOptions } from './normalizer.ts';
 export { opfsStorage } from './opfsStorage.ts';
-export type {
-  CheckpointOptions,
-  DeadLatentOptions,
-  OptimizerOptions,
-  ParameterGroup,
-  ParameterName,
-  TrainerOptions,
+export {
+  type CheckpointOptions,
+  type OptimizerOptions,
+  type ParameterGroup,
+  type TrainerOptions,
+  trainerOptionsSchema,
 } from './options.ts';
-export type { PermutationOptions } from './permutation.ts';
-export type { Phase } from './phases.ts';
+export type {
+  PartMetrics,
+  PartState,
+  PartStep,
+  RunningPart,
+  SavedPart,
+  Seen,
+  StepPlan,
+  TrainingPart,
+  TrainingRun,
+} from './parts/definition.ts';
+export type { Phase } from './parts/phases.ts';
+export {
+  createSparsityController,
+  type SparsityController,
+  type SparsityControllerOptions,
+  type SparsityControllerState,
+} from './parts/sparsityController.ts';
 export { type ReferenceOptions, referencePreset } from './presets.ts';
-export type { ResamplingOptions, WeakLatentOptions } from './resampling.ts';
+export type { Batch, BatchLike, BatchSource, SeekableBatches } from './run/batchStream.ts';
+export type { RunOptions } from './run/loop.ts';
+export type { ResumedOptions } from './run/resume.ts';
 export {
   constantSchedule,
   cosineSchedule,
-  type KAnnealing,
   linearSchedule,
   type Schedule,
   scheduleFactor,
   wsdSchedule,
 } from './schedules.ts';
 export { eventToJson, jsonlSink } from './sinks/jsonl.ts';
+export { type ResumeOptions, Trainer } from './trainer.ts';
 export {
-  createSparsityController,
-  type SparsityController,
-  type SparsityControllerOptions,
-  type SparsityControllerState,
-} from './sparsityController.ts';
-export { TOY_PRESETS, type ToyPreset, type ToyRecipeOptions, toyRecipe } from './toy/toyRecipe.ts';
-export { type RunOptions, Trainer } from './trainer.ts';
-export { TrainerGroup, type TrainerGroupEvent, type TrainerGroupOptions } from './trainerGroup.ts';
+  type ResumeGroupOptions,
+  TrainerGroup,
+  type TrainerGroupEvent,
+  type TrainerGroupOptions,
+} from './trainerGroup.ts';

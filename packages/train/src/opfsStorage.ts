@@ -2,6 +2,7 @@
  * Checkpoints in a browser's origin-private file system. It has no rename of directories, so a checkpoint counts
  * only once its marker file exists, and the marker is written last.
  */
+import { msaeError } from '@msae/schema';
 import type { CheckpointStorage } from './checkpointStorage.ts';
 
 const MARKER = 'complete';
@@ -40,11 +41,12 @@ export function opfsStorage(directory: FileSystemDirectoryHandle): CheckpointSto
       }
     },
     async read(name, file) {
-      if (!(await isComplete(name))) throw new Error(`checkpoint ${name}: not there, or never completed`);
+      if (!(await isComplete(name)))
+        throw msaeError('file', `checkpoint ${name}: not there, or never completed`);
       try {
         return await (await (await directory.getDirectoryHandle(name)).getFileHandle(file)).getFile();
       } catch (error) {
-        throw new Error(`checkpoint ${name}: file ${file} cannot be read`, { cause: error });
+        throw msaeError('file', `checkpoint ${name}: file ${file} cannot be read`, { cause: error });
       }
     },
     remove: async (name) => directory.removeEntry(name, { recursive: true }),

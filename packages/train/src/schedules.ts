@@ -4,6 +4,7 @@
  * `step` counts from 0. Every factor is clamped: past the end of the run it keeps its last value. (The write-up's
  * reference code subtracts the wrong term in its cool-down, so its factor turns negative shortly after the end.)
  */
+import { literal, number, object, optional, type Schema, variant, whole } from '@msae/schema';
 
 /** A factor that multiplies a learning rate, a penalty coefficient or any other base value. */
 export type Schedule =
@@ -66,40 +67,23 @@ function decayFactor(schedule: Schedule, step: number, totalSteps: number): numb
   return 1 - (1 - end) * progress;
 }
 
-/** A `k` that falls linearly from `from` to `to` over the first `steps` steps (TopK and BatchTopK start easier with a larger k). */
-export interface KAnnealing {
-  readonly from: number;
-  readonly to: number;
-  readonly steps: number;
-}
+const warmupSteps = optional(whole({ min: 0, help: 'steps from 0 to the full rate' }));
+const endFactor = optional(number({ min: 0, help: 'factor of the last step' }));
+type Kind<K extends Schedule['kind']> = Extract<Schedule, { kind: K }>;
 
-/** The integer k at `step`: `from` at step 0, `to` from step `steps` on. */
-export function annealedK(annealing: KAnnealing, step: number): number {
-  const progress = annealing.steps > 0 ? Math.min(1, step / annealing.steps) : 1;
-  return Math.round(annealing.from + (annealing.to - annealing.from) * progress);
-}
-
-/** One clear error for a schedule that makes no sense; `name` is the option it came from. */
-export function checkSchedule(schedule: Schedule, name: string): void {
-  const kinds = ['constant', 'linear', 'cosine', 'wsd'];
-  if (!kinds.includes(schedule.kind)) {
-    throw new RangeError(
-      `${name}: unknown schedule kind ${JSON.stringify(schedule.kind)}; use one of ${kinds.join(', ')}`,
-    );
-  }
-  const { warmupSteps } = schedule;
-  if (warmupSteps !== undefined && !(Number.isInteger(warmupSteps) && warmupSteps >= 0)) {
-    throw new RangeError(`${name}: warmupSteps must be a whole number of steps ≥ 0, got ${warmupSteps}`);
-  }
-  if (schedule.kind === 'constant') return;
-  const { endFactor } = schedule;
-  if (endFactor !== undefined && !(endFactor >= 0 && Number.isFinite(endFactor))) {
-    throw new RangeError(`${name}: endFactor must be a finite number ≥ 0, got ${endFactor}`);
-  }
-  if (schedule.kind === 'wsd') {
-    const { decayFraction } = schedule;
-    if (decayFraction !== undefined && !(decayFraction >= 0 && decayFraction <= 1)) {
-      throw new RangeError(`${name}: decayFraction must lie in [0, 1], got ${decayFraction}`);
-    }
-  }
-}
+/** The option `schedule`. */
+export const scheduleSchema: Schema<Schedule> = variant<Schedule>(
+  'kind',
+  {
+    constant: object<Kind<'constant'>>({ kind: literal('constant'), warmupSteps }),
+    linear: object<Kind<'linear'>>({ kind: literal('linear'), warmupSteps, endFactor }),
+    cosine: object<Kind<'cosine'>>({ kind: literal('cosine'), warmupSteps, endFactor }),
+    wsd: object<Kind<'wsd'>>({
+      kind: literal('wsd'),
+      warmupSteps,
+      decayFraction: optional(number({ min: 0, max: 1, help: 'share of the steps in which it falls' })),
+      endFactor,
+    }),
+  },
+  { help: 'how the learning rate rises and falls' },
+);

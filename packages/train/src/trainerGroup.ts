@@ -2,15 +2,16 @@
  * Several SAEs on one stream of batches: the activations, which cost most to make, are made once. Each trainer keeps its own
  * options, normaliser and schedules; all take every step together, and one checkpoint holds them all.
  */
-import { type BatchSource, openBatches } from './batchStream.ts';
-import { type CheckpointState, checkpointFiles, readCheckpointState, restoreSession } from './checkpoint.ts';
-import { CheckpointWriter, emptySae, findCheckpoint } from './checkpointWriter.ts';
-import { breather } from './eventLoop.ts';
-import type { DoneEvent, TrainerEvent } from './events.ts';
-import type { CheckpointOptions, TrainerOptions } from './options.ts';
-import { type Session, syncThreshold } from './session.ts';
-import { endWarnings, nextBatch, type RunOptions, sessionOf, sourceState, Trainer } from './trainer.ts';
-import { trainStep } from './trainStep.ts';
+import { check, flag, msaeError, number, object, optional, type Schema, whole } from '@msae/schema';
+import type { CheckpointStorage } from './checkpointStorage.ts';
+import type { TrainerEvent } from './events.ts';
+import { type CheckpointOptions, checkpointsSchema } from './options.ts';
+import type { BatchSource } from './run/batchStream.ts';
+import { jsonFile, readJsonFile, type SourceState } from './run/checkpoint.ts';
+import { findCheckpoint } from './run/checkpointWriter.ts';
+import { filePrefix, type Members, type RunOptions, runTogether } from './run/loop.ts';
+import { type ResumedOptions, resumeSession } from './run/resume.ts';
+import { sessionOf, Trainer } from './trainer.ts';
 
 export interface TrainerGroupOptions {
   /** Rows of a batch drawn from an `ActivationSource`. Default 1024. */
@@ -19,13 +20,36 @@ export interface TrainerGroupOptions {
   readonly repeat?: boolean;
   /** Where one checkpoint for all of them goes; the trainers' own `checkpoints` option is not used. */
   readonly checkpoints?: CheckpointOptions;
+  /** Longest time between two turns of the event loop, in ms. Default 20. */
   readonly yieldEveryMs?: number;
+}
+
+/** Which checkpoint a group goes on from. */
+export interface ResumeGroupOptions {
+  /** Default: the newest. */
+  readonly name?: string;
+  /** The group's options that are not the checkpoint's. */
+  readonly group?: Omit<TrainerGroupOptions, 'checkpoints'> & {
+    readonly checkpoints?: Partial<CheckpointOptions>;
+  };
+  /** Options of single trainers that are not the checkpoint's. */
+  readonly trainers?: Readonly<Record<string, ResumedOptions>>;
 }
 
 /** An event of one of the trainers, or (with `trainer: null`) of the whole group: checkpoints and the end. */
 export type TrainerGroupEvent = TrainerEvent & { readonly trainer: string | null };
 
 const NAME = /^[A-Za-z0-9_-]+$/;
+const FILE = 'group.json';
+
+type Settled = Required<Omit<TrainerGroupOptions, 'checkpoints'>> & Pick<TrainerGroupOptions, 'checkpoints'>;
+
+const schema: Schema<TrainerGroupOptions> = object<TrainerGroupOptions>({
+  batchSize: optional(whole({ min: 1, help: 'rows of a batch' }), 1024),
+  repeat: optional(flag({ help: 'start the source again when it ends' }), false),
+  checkpoints: checkpointsSchema,
+  yieldEveryMs: optional(number({ min: 0, help: 'longest time between two turns of the event loop' }), 20),
+});
 
 /**
  * @example
@@ -36,139 +60,112 @@ const NAME = /^[A-Za-z0-9_-]+$/;
  */
 export class TrainerGroup {
   readonly trainers: Readonly<Record<string, Trainer>>;
-  readonly #options: TrainerGroupOptions;
-  readonly #sessions: readonly (readonly [string, Session])[];
-  #resumed: CheckpointState['source'] | null = null;
-  #ownsSaes = false;
+  readonly #options: Settled;
+  readonly #members: Members;
+  #source: SourceState | null = null;
 
-  /** @throws RangeError for no trainer, a name that is no file name, widths or steps that differ. */
+  /** @throws MsaeError `option` for no trainer, a name that is no file name, widths or steps that differ. */
   constructor(trainers: Readonly<Record<string, Trainer>>, options: TrainerGroupOptions = {}) {
+    this.#options = check(schema, options, 'TrainerGroup') as Settled;
     const entries = Object.entries(trainers);
-    if (entries.length === 0) throw new RangeError('TrainerGroup: at least one trainer is needed');
+    if (entries.length === 0) throw msaeError('option', 'TrainerGroup: at least one trainer is needed');
+    const [firstName, first] = entries[0]!;
     for (const [name, trainer] of entries) {
       if (!NAME.test(name)) {
-        throw new RangeError(
+        throw msaeError(
+          'option',
           `TrainerGroup: ${JSON.stringify(name)} names files of checkpoints; use letters, digits, - and _`,
         );
       }
-      const [, first] = entries[0] as [string, Trainer];
-      if (trainer.sae.config.dModel !== first.sae.config.dModel || trainer.step !== first.step) {
-        throw new RangeError(
-          `TrainerGroup: ${name} has dModel ${trainer.sae.config.dModel} at step ${trainer.step}, ${entries[0]?.[0]} has ${first.sae.config.dModel} at step ${first.step}; all must share both`,
+      const [width, firstWidth] = [trainer.sae.config.input.width, first.sae.config.input.width];
+      if (width !== firstWidth || trainer.step !== first.step) {
+        throw msaeError(
+          'option',
+          `TrainerGroup: ${name} has width ${width} at step ${trainer.step}, ${firstName} has ${firstWidth} at step ${first.step}; all must share both`,
         );
       }
     }
     this.trainers = trainers;
-    this.#options = options;
-    this.#sessions = entries.map(([name, trainer]) => [name, sessionOf.get(trainer) as Session] as const);
+    this.#members = entries.map(([name, trainer]) => [name, sessionOf(trainer)] as const);
   }
 
-  /** Continues from the newest checkpoint of `options.checkpoints.storage`; every trainer's SAE is made from it. */
+  /** Continues from a checkpoint: every trainer, its SAE and options come from it, and `dispose` frees them. */
   static async resume(
-    trainers: Readonly<Record<string, TrainerOptions>>,
-    options: TrainerGroupOptions,
-    { name }: { name?: string } = {},
+    storage: CheckpointStorage,
+    { name, group: changes = {}, trainers: given = {} }: ResumeGroupOptions = {},
   ): Promise<TrainerGroup> {
-    const storage = options.checkpoints?.storage;
-    if (storage === undefined)
-      throw new TypeError('TrainerGroup.resume: options.checkpoints.storage is needed');
     const found = await findCheckpoint(storage, name);
-    const made: Record<string, Trainer> = {};
-    let source: CheckpointState['source'] | null = null;
-    for (const [trainer, trainerOptions] of Object.entries(trainers)) {
-      const state = await readCheckpointState(storage, found, `${trainer}.`);
-      made[trainer] = new Trainer(emptySae(state), trainerOptions);
-      await restoreSession(sessionOf.get(made[trainer]) as Session, state, storage, found, `${trainer}.`);
-      source = state.source;
+    const saved = await savedGroup(storage, found, Object.keys(given));
+    const unknown = Object.keys(given).filter((trainer) => !saved.trainers.includes(trainer));
+    if (unknown.length > 0) {
+      throw msaeError(
+        'option',
+        `TrainerGroup.resume: the checkpoint holds no trainer ${unknown.join(', ')}; it has ${saved.trainers.join(', ')}`,
+      );
     }
-    const group = new TrainerGroup(made, options);
-    group.#resumed = source;
-    group.#ownsSaes = true;
-    return group;
+    const made: Record<string, Trainer> = {};
+    let source: SourceState | null = null;
+    try {
+      for (const trainer of saved.trainers) {
+        const resumed = await resumeSession(storage, found, filePrefix(trainer), given[trainer] ?? {});
+        made[trainer] = new Trainer(resumed.session.sae, resumed);
+        source = resumed.source;
+      }
+      const checkpoints = { ...saved.options.checkpoints, ...changes.checkpoints, storage };
+      const group = new TrainerGroup(made, { ...saved.options, ...changes, checkpoints });
+      group.#source = source;
+      return group;
+    } catch (error) {
+      for (const trainer of Object.values(made)) trainer.dispose();
+      throw error;
+    }
   }
 
   /** Trains all of them on the same batches until every one has done its `totalSteps`. Errors as `Trainer.run`. */
-  async *run(
-    source: BatchSource,
-    { signal }: RunOptions = {},
-  ): AsyncGenerator<TrainerGroupEvent, void, undefined> {
-    const {
-      batchSize = 1024,
-      repeat = false,
-      checkpoints: checkpointOptions,
-      yieldEveryMs = 20,
-    } = this.#options;
-    const sessions = this.#sessions;
-    const [, first] = sessions[0] as readonly [string, Session];
-    const started = performance.now();
-    const { stream, replayed } = await openBatches(source, {
-      width: first.sae.config.dModel,
-      batchSize,
-      repeat,
-      signal,
-      ...(this.#resumed && { resume: this.#resumed }),
-    });
-    this.#resumed = null;
-    const files = async () =>
-      (
-        await Promise.all(sessions.map(([name, s]) => checkpointFiles(s, sourceState(stream), `${name}.`)))
-      ).flat();
-    const checkpoints = new CheckpointWriter(checkpointOptions, files);
-    const breathe = breather(yieldEveryMs);
-    if (first.step === 0) await checkpoints.checkEmpty();
-    const steps = (): number => Math.max(...sessions.map(([, session]) => session.step));
-    const busy = (): boolean => sessions.some(([, session]) => session.step < session.options.totalSteps);
-    let reason: DoneEvent['reason'] = 'completed';
-    try {
-      if (replayed > 0) {
-        const message = `the source cannot seek: ${replayed} batches were read again and skipped`;
-        yield { type: 'warning', step: steps(), code: 'source-replayed', message, trainer: null };
-      }
-      while (busy()) {
-        const batch = signal?.aborted ? 'aborted' : await nextBatch(stream, signal);
-        if (batch === 'aborted' || batch === null) {
-          reason = batch === null ? 'source-ended' : 'aborted';
-          break;
-        }
-        try {
-          for (const [trainer, session] of sessions) {
-            if (session.step >= session.options.totalSteps) continue;
-            for (const event of await trainStep(session, batch)) yield { ...event, trainer };
-          }
-        } finally {
-          batch.tensor?.dispose();
-        }
-        if (checkpoints.isDue(steps()) && busy()) {
-          yield { ...(await checkpoints.write(steps(), false)), trainer: null };
-        }
-        await breathe();
-      }
-      for (const [trainer, session] of sessions) {
-        await syncThreshold(session);
-        for (const event of endWarnings(session, reason, stream.batches)) yield { ...event, trainer };
-      }
-      if (checkpointOptions !== undefined && steps() > 0) {
-        yield { ...(await checkpoints.write(steps(), true)), trainer: null };
-      }
-    } finally {
-      await stream.close();
+  async *run(source: BatchSource, run: RunOptions = {}): AsyncGenerator<TrainerGroupEvent, void, undefined> {
+    const resume = this.#source;
+    this.#source = null;
+    const options = { ...this.#options, resume, files: () => [jsonFile(FILE, this.#saved())] };
+    for await (const { member, event } of runTogether(this.#members, source, options, run)) {
+      yield { ...event, trainer: member };
     }
-    yield {
-      type: 'done',
-      step: steps(),
-      totalSteps: Math.max(...sessions.map(([, session]) => session.options.totalSteps)),
-      tokens: first.tokens,
-      reason,
-      seconds: (performance.now() - started) / 1000,
-      trainer: null,
-    };
+  }
+
+  #saved(): SavedGroup {
+    const { checkpoints, ...options } = this.#options;
+    const { storage: _, ...kept } = checkpoints ?? { storage: undefined };
+    return { trainers: Object.keys(this.trainers), options: { ...options, checkpoints: kept } };
   }
 
   /** Disposes of every trainer, and of the SAEs if `resume` made them. */
   dispose(): void {
-    for (const trainer of Object.values(this.trainers)) {
-      trainer.dispose();
-      if (this.#ownsSaes) trainer.sae.dispose();
-    }
+    for (const trainer of Object.values(this.trainers)) trainer.dispose();
   }
+}
+
+interface SavedGroup {
+  readonly trainers: readonly string[];
+  readonly options: Omit<TrainerGroupOptions, 'checkpoints'> & {
+    readonly checkpoints?: Partial<CheckpointOptions>;
+  };
+}
+
+/** Who is in a checkpoint; version 1 does not say, so the names have to be given. */
+async function savedGroup(
+  storage: CheckpointStorage,
+  name: string,
+  given: readonly string[],
+): Promise<SavedGroup> {
+  let saved: SavedGroup;
+  try {
+    saved = (await readJsonFile(storage, name, FILE)) as SavedGroup;
+  } catch (cause) {
+    if (given.length > 0) return { trainers: given, options: {} };
+    throw msaeError(
+      'file',
+      `checkpoint ${name}: it has no ${FILE}, so it is not a group's or is of version 1; for that, name its trainers in \`trainers\``,
+      { cause },
+    );
+  }
+  return saved;
 }

@@ -31,6 +31,8 @@ export interface ActivationTraits<A> {
   readonly needsThreshold?: true;
   /** Activations below 0 exist. */
   readonly signed?: true;
+  /** Nothing is ever inactive: `select` answers 'all'. */
+  readonly selectsAll?: true;
 }
 
 /**

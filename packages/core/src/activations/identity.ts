@@ -14,6 +14,6 @@ export const identityDefinition: ActivationDefinition<Identity> = defineActivati
   kind: 'identity',
   help: 'every pre-activation as it is: a linear baseline',
   schema: object<Identity>({ kind: literal('identity') }),
-  traits: { signed: true },
+  traits: { signed: true, selectsAll: true },
   select: () => 'all',
 });

@@ -49,6 +49,7 @@ export interface BoundTraits {
   readonly learnsThreshold: { readonly initial: number; readonly bandwidth: number } | undefined;
   readonly needsThreshold: boolean;
   readonly signed: boolean;
+  readonly selectsAll: boolean;
 }
 
 /** See {@link ActivationTraits}. */
@@ -61,6 +62,7 @@ export function activationTraits(activation: Activation): BoundTraits {
     learnsThreshold: traits.learnsThreshold?.(activation),
     needsThreshold: traits.needsThreshold ?? false,
     signed: traits.signed ?? false,
+    selectsAll: traits.selectsAll ?? false,
   };
 }
 

@@ -2,6 +2,7 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeDirectory, openFile, replaceDirectory, writeFileAtomic } from '@msae/data/node';
+import { msaeError } from '@msae/schema';
 import type { CheckpointStorage } from '../checkpointStorage.ts';
 
 /**
@@ -33,7 +34,8 @@ export function directoryStorage(directory: string): CheckpointStorage {
     async read(name, file) {
       const path = join(directory, name, file);
       const found = await stat(path).catch(() => null);
-      if (found === null) throw new Error(`checkpoint ${name}: there is no file ${file} in ${directory}`);
+      if (found === null)
+        throw msaeError('file', `checkpoint ${name}: there is no file ${file} in ${directory}`);
       return openFile(path);
     },
     remove: async (name) => rm(join(directory, name), { recursive: true, force: true }),

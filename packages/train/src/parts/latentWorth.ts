@@ -58,14 +58,15 @@ function median(values: Float64Array): number {
 /**
  * The worth of every latent on one batch.
  *
- * @param x [B, d] what the encoder sees
+ * @param weights an SAE without a transform
+ * @param x [B, d] what its encoder sees
  * @param residual [B, d] x − x̂ of the full prefix
  * @returns [N], the caller's
  */
-export function latentWorth(sae: Sae, x: tf.Tensor2D, residual: tf.Tensor2D): tf.Tensor1D {
-  const { W_dec } = sae.params;
+export function latentWorth(weights: Sae, x: tf.Tensor2D, residual: tf.Tensor2D): tf.Tensor1D {
+  const { W_dec } = weights.params;
   return tf.tidy(() => {
-    const f = encode(sae, x, { training: true }); // [B, N]
+    const f = encode(weights, x, { training: true }); // [B, N]
     const squares = tf.mul(tf.sum(tf.square(f), 0), tf.sum(tf.square(W_dec), 1)); // [N]
     const overlaps = tf.matMul(residual, tf.transpose(W_dec)); // [B, N]
     return tf.add(squares, tf.mul(2, tf.sum(tf.mul(f, overlaps), 0))) as tf.Tensor1D;

@@ -1,9 +1,9 @@
 /** When checkpoints are written, which are kept, and which one a run is resumed from. */
-import { type Sae, saeFromWeights } from '@msae/core';
-import { type CheckpointState, checkpointName } from './checkpoint.ts';
-import type { CheckpointFile, CheckpointStorage } from './checkpointStorage.ts';
-import type { TrainerEvent } from './events.ts';
-import type { CheckpointOptions } from './options.ts';
+import { msaeError } from '@msae/schema';
+import type { CheckpointFile, CheckpointStorage } from '../checkpointStorage.ts';
+import type { TrainerEvent } from '../events.ts';
+import type { CheckpointOptions } from '../options.ts';
+import { checkpointName } from './checkpoint.ts';
 
 /** Writes checkpoints when they are due and removes the oldest. */
 export class CheckpointWriter {
@@ -20,7 +20,8 @@ export class CheckpointWriter {
   async checkEmpty(): Promise<void> {
     const names = (await this.#options?.storage.list()) ?? [];
     if (names.length === 0) return;
-    throw new Error(
+    throw msaeError(
+      'state',
       `checkpoints: the storage holds those of another run already (${names.at(-1)}); continue that run with resume, or use an empty one`,
     );
   }
@@ -56,22 +57,13 @@ export class CheckpointWriter {
 export async function findCheckpoint(storage: CheckpointStorage, name?: string): Promise<string> {
   const names = await storage.list();
   const found = name === undefined ? names.filter((other) => other.startsWith('step-')).at(-1) : name;
-  if (found === undefined) throw new Error('Trainer.resume: there is no checkpoint yet; start a new run');
+  if (found === undefined)
+    throw msaeError('missing', 'Trainer.resume: there is no checkpoint yet; start a new run');
   if (!names.includes(found)) {
-    throw new Error(
+    throw msaeError(
+      'missing',
       `Trainer.resume: there is no checkpoint ${found}; there are ${names.join(', ') || 'none'}`,
     );
   }
   return found;
-}
-
-/** An SAE of the checkpoint's shape, to be filled. */
-export function emptySae({ sae: config }: CheckpointState): Sae {
-  const { dModel: d, nLatents: n } = config;
-  return saeFromWeights(config, {
-    W_enc: new Float32Array(d * n),
-    b_enc: new Float32Array(n),
-    W_dec: new Float32Array(n * d),
-    b_dec: new Float32Array(d),
-  });
 }

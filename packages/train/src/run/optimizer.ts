@@ -3,9 +3,12 @@
  * both moments in place; clipping by the global norm is a 1-element tensor handed to it, so nothing is read back.
  * Constants and bias correction as PyTorch: w −= lr · (m̂ / (√v̂ + ε) + weightDecay · w).
  */
-import { KERNEL, runKernel, type Sae, type SaeGradients } from '@msae/core';
+import type { ParamName, Sae, SaeGradients } from '@msae/core';
+import { adamKernel, globalNormKernel } from '@msae/core/backend';
+import { msaeError } from '@msae/schema';
 import * as tf from '@tensorflow/tfjs-core';
-import type { OptimizerOptions, ParameterGroup, ParameterName } from './options.ts';
+import type { OptimizerOptions, ParameterGroup } from '../options.ts';
+import { copyOf, entriesOf, write } from '../parts/rewriteLatents.ts';
 
 /** A parameter and its moments, all of one shape. */
 export interface ParameterSlots {
@@ -26,9 +29,11 @@ export interface UpdateOptions {
 export interface Optimizer {
   /** Updates done. */
   readonly iterations: number;
-  readonly slots: ReadonlyMap<ParameterName, ParameterSlots>;
+  readonly slots: ReadonlyMap<ParamName, ParameterSlots>;
   /** One update from gradients by parameter name. Returns the global norm before clipping ([1], the caller's), or null. */
   update(grads: SaeGradients, options: UpdateOptions): tf.Tensor1D | null;
+  /** These latents' moments start again from 0. */
+  revive(latents: Int32Array): Promise<void>;
   setIterations(iterations: number): void;
   /** Frees the moments, not the parameters. */
   dispose(): void;
@@ -37,24 +42,19 @@ export interface Optimizer {
 export function createOptimizer(
   sae: Sae,
   options: OptimizerOptions = {},
-  groups: Partial<Record<ParameterName, ParameterGroup>> = {},
+  groups: Partial<Record<ParamName, ParameterGroup>> = {},
 ): Optimizer {
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = options;
-  for (const [name, value] of Object.entries({ beta1, beta2 })) {
-    if (!(value >= 0 && value < 1))
-      throw new RangeError(`optimizer.${name} must lie in [0, 1), got ${value}`);
-  }
-  if (!(epsilon > 0)) throw new RangeError(`optimizer.epsilon must be > 0, got ${epsilon}`);
-  if (!(weightDecay >= 0)) throw new RangeError(`optimizer.weightDecay must be ≥ 0, got ${weightDecay}`);
   for (const name of Object.keys(groups)) {
-    if (!(name in sae.params)) {
-      throw new RangeError(
+    if (groups[name as ParamName] !== undefined && !(name in sae.params)) {
+      throw msaeError(
+        'option',
         `parameterGroups: this SAE has no parameter ${JSON.stringify(name)}; it has ${Object.keys(sae.params).join(', ')}`,
       );
     }
   }
-  const slots = new Map<ParameterName, ParameterSlots>();
-  for (const [name, param] of Object.entries(sae.params) as [ParameterName, tf.Variable][]) {
+  const slots = new Map<ParamName, ParameterSlots>();
+  for (const [name, param] of Object.entries(sae.params) as [ParamName, tf.Variable][]) {
     const zeros = (): tf.Variable => tf.tidy(() => tf.variable(tf.zeros(param.shape), false));
     slots.set(name, { param, m: zeros(), v: zeros() });
   }
@@ -67,10 +67,7 @@ export function createOptimizer(
     slots,
     update(grads, { learningRate, gradClipNorm, needNorm = false }) {
       iterations++;
-      const norm =
-        gradClipNorm !== null || needNorm
-          ? (runKernel(KERNEL.globalNorm, { ...grads })[0] as tf.Tensor1D)
-          : null;
+      const norm = gradClipNorm !== null || needNorm ? globalNormKernel.run(present(grads), {}).norm : null;
       // As torch.nn.utils.clip_grad_norm_: the gradient times min(1, max norm / (norm + 1e-6)).
       const scale =
         gradClipNorm !== null && norm !== null
@@ -81,8 +78,7 @@ export function createOptimizer(
         const group = groups[name];
         const rate = learningRate * (group?.learningRateFactor ?? 1);
         if (grad === undefined || group?.learningRateFactor === 0) continue;
-        runKernel(
-          KERNEL.adam,
+        adamKernel.run(
           { param, m, v, grad, scale },
           {
             learningRate: rate,
@@ -97,6 +93,17 @@ export function createOptimizer(
       if (scale !== one) scale.dispose();
       return norm;
     },
+    async revive(latents) {
+      for (const name of ['W_enc', 'b_enc', 'W_dec'] as const) {
+        const entries = entriesOf(name, latents, sae);
+        const { m, v } = slots.get(name)!;
+        for (const moment of [m, v]) {
+          const values = await copyOf(moment);
+          for (const i of entries) values[i] = 0;
+          write(moment, values);
+        }
+      }
+    },
     setIterations(value) {
       iterations = value;
     },
@@ -105,4 +112,10 @@ export function createOptimizer(
       for (const { m, v } of slots.values()) tf.dispose([m, v]);
     },
   };
+}
+
+function present(grads: SaeGradients): Record<string, tf.Tensor> {
+  const all: Record<string, tf.Tensor> = {};
+  for (const [name, grad] of Object.entries(grads)) if (grad !== undefined) all[name] = grad;
+  return all;
 }

@@ -3,6 +3,20 @@
  *
  * Both see one L0 a report and return the λ of the next step. Their state is plain JSON, so a checkpoint holds it.
  */
+import { activationTraits } from '@msae/core';
+import { isPenalised } from '@msae/core/backend';
+import {
+  check,
+  literal,
+  msaeError,
+  number,
+  object,
+  optional,
+  type Schema,
+  variant,
+  whole,
+} from '@msae/schema';
+import type { PartDefinition, SavedPart } from './definition.ts';
 
 export type SparsityControllerOptions =
   /**
@@ -52,46 +66,10 @@ export interface SparsityController {
   restore(state: SparsityControllerState): void;
 }
 
-/** Make a controller. Throws a RangeError for a target or a rate that cannot work. */
-export function createSparsityController(options: SparsityControllerOptions): SparsityController {
-  check(options);
+/** Make a controller. @throws MsaeError `option` for a target or a rate that cannot work. */
+export function createSparsityController(given: SparsityControllerOptions): SparsityController {
+  const options = check(sparsityControllerSchema, given, 'sparsityController');
   return options.kind === 'reference' ? referenceController(options) : piController(options);
-}
-
-function check(options: SparsityControllerOptions): void {
-  if (options.kind !== 'reference' && options.kind !== 'pi') {
-    throw new RangeError(
-      `sparsityController: unknown kind ${JSON.stringify((options as { kind: unknown }).kind)}; use 'reference' or 'pi'`,
-    );
-  }
-  const positive = (name: string, value: number | undefined): void => {
-    if (value !== undefined && !(value > 0 && Number.isFinite(value))) {
-      throw new RangeError(`sparsityController.${name} must be a finite number > 0, got ${value}`);
-    }
-  };
-  positive('targetL0', options.targetL0);
-  positive('start', options.start);
-  if (
-    options.warmupSteps !== undefined &&
-    !(Number.isInteger(options.warmupSteps) && options.warmupSteps >= 0)
-  ) {
-    throw new RangeError(
-      `sparsityController.warmupSteps must be a whole number ≥ 0, got ${options.warmupSteps}`,
-    );
-  }
-  if (options.kind === 'reference') {
-    positive('rate', options.rate);
-  } else {
-    positive('proportional', options.proportional);
-    positive('integral', options.integral);
-    positive('maxChange', options.maxChange);
-    positive('min', options.min);
-    positive('max', options.max);
-    const { smoothing } = options;
-    if (smoothing !== undefined && !(smoothing >= 0 && smoothing < 1)) {
-      throw new RangeError(`sparsityController.smoothing must lie in [0, 1), got ${smoothing}`);
-    }
-  }
 }
 
 type ReferenceOptions = Extract<SparsityControllerOptions, { kind: 'reference' }>;
@@ -156,3 +134,81 @@ function piController(options: PiOptions): SparsityController {
     },
   };
 }
+
+const common = {
+  targetL0: number({ above: 0, help: 'mean number of active latents to steer for' }),
+  start: optional(number({ above: 0, help: 'first λ' })),
+  warmupSteps: optional(whole({ min: 0, help: 'steps over which λ climbs to its first value' })),
+};
+
+export const sparsityControllerSchema: Schema<SparsityControllerOptions> = variant<SparsityControllerOptions>(
+  'kind',
+  {
+    reference: object<ReferenceOptions>({
+      kind: literal('reference'),
+      ...common,
+      rate: optional(number({ above: 0, help: 'factor of a step: 1 ± rate' })),
+    }),
+    pi: object<PiOptions>({
+      kind: literal('pi'),
+      ...common,
+      proportional: optional(number({ above: 0, help: 'gain on the change of log(L0 / target)' })),
+      integral: optional(number({ above: 0, help: 'gain on log(L0 / target)' })),
+      smoothing: optional(number({ min: 0, below: 1, help: 'share of the old average L0 kept' })),
+      maxChange: optional(number({ above: 0, help: 'largest change of log λ in a step' })),
+      min: optional(number({ above: 0, help: 'least λ' })),
+      max: optional(number({ above: 0, help: 'largest λ' })),
+    }),
+  },
+  { help: 'moves λ until L0 is on target' },
+);
+
+export const sparsityControllerPart: PartDefinition<SparsityControllerOptions> = {
+  name: 'sparsityController',
+  schema: sparsityControllerSchema,
+  start(given, run) {
+    const { sae, options } = run;
+    const { activation, penalty, nLatents } = sae.config;
+    const { fixedL0, learnsThreshold } = activationTraits(activation);
+    const steersL0 = learnsThreshold !== undefined && !isPenalised(penalty);
+    const refuse = (message: string): never => {
+      throw msaeError('option', message);
+    };
+    if (given.targetL0 > nLatents) {
+      refuse(
+        `sparsityController.targetL0 is ${given.targetL0}, but the SAE has only ${nLatents} latents; lower the target or raise nLatents`,
+      );
+    }
+    if (fixedL0 !== undefined) {
+      refuse(
+        `sparsityController: ${activation.kind} fixes L0 at k = ${fixedL0}; leave the controller out, or change k`,
+      );
+    }
+    if (!isPenalised(penalty) && !steersL0) {
+      refuse(
+        'sparsityController: the SAE has no penalty to control; create it with a penalty, for example l1() or log()',
+      );
+    }
+    if (options.penaltyCoefficient > 0 || options.penaltyWarmupSteps > 0) {
+      refuse(
+        'penaltyCoefficient and penaltyWarmupSteps do nothing beside a sparsityController; use its start and warmupSteps',
+      );
+    }
+    const controller = createSparsityController(given);
+    const isDue = (done: number): boolean => done % options.controlEvery === 0;
+    if (steersL0) run.steers = 'l0';
+    return {
+      plan(plan) {
+        plan.lambda = controller.lambda();
+        if (isDue(plan.done)) plan.readMetrics = true;
+      },
+      observe({ numbers }) {
+        if (numbers !== null && isDue(run.step)) controller.observe(numbers.l0, options.controlEvery);
+      },
+      save: () => ({ json: controller.state() }),
+      restore: ({ json }: SavedPart) => {
+        if (json !== null) controller.restore(json as SparsityControllerState);
+      },
+    };
+  },
+};

@@ -8,9 +8,10 @@
  * prefix p reconstruct e_p = x − x̂_p, and the terms are averaged with the loss's prefix weights.
  * Only the dead columns are computed: cost O(B · n_dead · d), and nothing is read back.
  */
-
-import type { SaeParams } from '@msae/core';
+import { activationTraits, decodePrefixes, encode, type SaeParams } from '@msae/core';
+import { flag, msaeError, number, object, optional, type Schema, whole } from '@msae/schema';
 import * as tf from '@tensorflow/tfjs-core';
+import type { PartDefinition, PartStep } from './definition.ts';
 
 export interface AuxiliaryLossOptions {
   /** α. Default 1/32. */
@@ -45,6 +46,7 @@ export interface AuxiliaryGradients {
  *
  * @param input [B, d]: what the encoder sees (x, or x − b_dec); b_dec gets no gradient from here.
  * @param dead ascending indices of dead latents
+ * @param signed whether latents may be active below 0: the strongest are those of the largest magnitude then
  */
 export function auxiliaryLoss(
   params: SaeParams,
@@ -52,6 +54,7 @@ export function auxiliaryLoss(
   tasks: readonly AuxiliaryTask[],
   dead: Int32Array,
   options: AuxiliaryLossOptions,
+  signed = false,
 ): AuxiliaryGradients | null {
   const [rows, d] = input.shape;
   const { coefficient = 1 / 32, k = Math.max(1, Math.floor(d / 2)), normalize = true } = options;
@@ -72,7 +75,7 @@ export function auxiliaryLoss(
     let dW_dec: tf.Tensor | null = null;
     for (const { length, residual, weight } of useful) {
       const within = dead.filter((latent) => latent < length).length;
-      const f = strongest(pre, within, k); // [B, D]
+      const f = strongest(pre, within, k, signed); // [B, D]
       const error = tf.sub(tf.matMul(f, W_dec), residual); // [B, d]
       const variance = normalize
         ? tf.add(tf.mean(tf.sum(tf.square(tf.sub(residual, tf.mean(residual, 0))), 1)), 1e-12)
@@ -80,7 +83,7 @@ export function auxiliaryLoss(
       const share = (coefficient * Math.min(within / k, 1) * weight) / totalWeight;
       loss = tf.add(loss, tf.div(tf.mul(tf.mean(tf.sum(tf.square(error), 1)), share), variance));
       const gradient = tf.div(tf.mul(error, (2 * share) / rows), variance) as tf.Tensor2D; // ∂L/∂ê [B, d]
-      const dF = tf.mul(tf.matMul(gradient, tf.transpose(W_dec)), tf.step(f));
+      const dF = tf.mul(tf.matMul(gradient, tf.transpose(W_dec)), tf.step(signed ? tf.abs(f) : f));
       dPre = dPre === null ? dF : tf.add(dPre, dF);
       const dDec = tf.matMul(tf.transpose(f), gradient);
       dW_dec = dW_dec === null ? dDec : tf.add(dW_dec, dDec);
@@ -98,16 +101,75 @@ export function auxiliaryLoss(
   });
 }
 
-/** relu(pre) with all but the k largest of a row's first `within` columns set to 0. */
-function strongest(pre: tf.Tensor2D, within: number, k: number): tf.Tensor2D {
+/** relu(pre), or pre where latents have signs, with all but the k strongest of a row's first `within` columns set to 0. */
+function strongest(pre: tf.Tensor2D, within: number, k: number, signed: boolean): tf.Tensor2D {
   const [rows, columns] = pre.shape;
-  let f = tf.relu(pre);
-  if (within < columns) {
-    const inside = tf.tensor1d(Float32Array.from({ length: columns }, (_, i) => (i < within ? 1 : 0)));
-    f = tf.mul(f, inside);
-  }
+  const inside = (f: tf.Tensor2D): tf.Tensor2D => {
+    if (within === columns) return f;
+    return tf.mul(f, tf.tensor1d(Float32Array.from({ length: columns }, (_, i) => (i < within ? 1 : 0))));
+  };
+  const magnitudes = inside(signed ? tf.abs(pre) : tf.relu(pre));
+  const f = signed ? inside(pre) : magnitudes;
   if (k >= within) return f;
-  const { values } = tf.topk(f, k, true);
+  const { values } = tf.topk(magnitudes, k, true);
   const smallest = tf.slice(values, [0, k - 1], [rows, 1]);
-  return tf.mul(f, tf.cast(tf.greaterEqual(f, smallest), 'float32'));
+  return tf.mul(f, tf.cast(tf.greaterEqual(magnitudes, smallest), 'float32'));
+}
+
+const schema: Schema<AuxiliaryLossOptions> = object<AuxiliaryLossOptions>(
+  {
+    coefficient: optional(number({ min: 0, help: 'α' }), 1 / 32),
+    k: optional(whole({ min: 1, help: 'dead latents used for a row; default: d/2' })),
+    perPrefix: optional(flag({ help: 'a term for every prefix instead of one for the full one' }), false),
+    normalize: optional(flag({ help: "divide by the residual's variance" }), true),
+  },
+  { help: 'AuxK: dead latents explain what the living left over' },
+);
+
+export const auxiliaryLossPart: PartDefinition<AuxiliaryLossOptions> = {
+  name: 'auxiliaryLoss',
+  schema,
+  start(given, run) {
+    const { sae, options } = run;
+    if (options.deadLatents === false) {
+      throw msaeError('option', 'auxiliaryLoss needs to know the dead latents; leave deadLatents on');
+    }
+    const { signed } = activationTraits(sae.config.activation);
+    return {
+      plan(plan) {
+        if (run.dead().length > 0) plan.keepResidual = true;
+      },
+      gradients(step) {
+        const dead = run.dead();
+        const { residual, grads } = step.gradients;
+        if (dead.length === 0 || residual === undefined) return null;
+        const input = sae.config.applyBDecToInput ? tf.sub(step.z, sae.params.b_dec) : tf.clone(step.z);
+        const tasks = given.perPrefix
+          ? prefixTasks(step)
+          : [{ length: sae.config.nLatents, residual: tf.clone(residual), weight: 1 }];
+        const added = auxiliaryLoss(sae.params, input as tf.Tensor2D, tasks, dead, given, signed);
+        input.dispose();
+        for (const task of tasks) task.residual.dispose();
+        if (added === null) return null;
+        for (const name of ['W_enc', 'b_enc', 'W_dec'] as const) {
+          const sum = tf.add(grads[name], added[name]);
+          tf.dispose([grads[name], added[name]]);
+          grads[name] = sum;
+        }
+        return added.loss;
+      },
+    };
+  },
+};
+
+function prefixTasks({ weights, z, prefixes }: PartStep): AuxiliaryTask[] {
+  const residuals = tf.tidy(() => {
+    const f = encode(weights, z, { training: true });
+    return decodePrefixes(weights, f, prefixes.lengths).map((reconstruction) => tf.sub(z, reconstruction));
+  });
+  return residuals.map((residual, j) => ({
+    length: prefixes.lengths[j]!,
+    residual: residual as tf.Tensor2D,
+    weight: prefixes.weights[j]!,
+  }));
 }

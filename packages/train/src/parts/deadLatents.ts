@@ -2,7 +2,9 @@
  * Since when each latent has been silent. Firing counts are summed on the device; every `refreshEvery` steps they are
  * read back once and turned into tokens since the last firing, so the resolution is that of a refresh.
  */
+import { object, optional, type Schema, whole } from '@msae/schema';
 import * as tf from '@tensorflow/tfjs-core';
+import type { PartDefinition } from './definition.ts';
 
 export interface DeadLatentState {
   /** [N] tokens since the last refresh in which the latent fired. */
@@ -74,11 +76,6 @@ export function createDeadLatentTracker(nLatents: number, afterTokens: number): 
     state: () => ({ silentFor: silentFor.slice(), pendingTokens }),
     pending: () => counts,
     restore(state, pending) {
-      if (state.silentFor.length !== nLatents) {
-        throw new Error(
-          `checkpoint: dead-latent counters are for ${state.silentFor.length} latents, the SAE has ${nLatents}`,
-        );
-      }
       silentFor = Float64Array.from(state.silentFor);
       pendingTokens = state.pendingTokens;
       counts?.dispose();
@@ -91,3 +88,58 @@ export function createDeadLatentTracker(nLatents: number, afterTokens: number): 
     },
   };
 }
+
+export interface DeadLatentOptions {
+  /** A latent that has not fired for this many rows (tokens) is dead. Default 1e6. */
+  readonly afterTokens?: number;
+  /** Steps between two looks at the counters (one small readback each). Default: the report's rhythm. */
+  readonly refreshEvery?: number;
+}
+
+const schema: Schema<DeadLatentOptions> = object<DeadLatentOptions>(
+  {
+    afterTokens: optional(
+      whole({ min: 1, help: 'rows without firing after which a latent is dead' }),
+      1_000_000,
+    ),
+    refreshEvery: optional(
+      whole({ min: 1, help: 'steps between two looks at the counters; default: those of a report' }),
+    ),
+  },
+  { help: 'count since when a latent has been silent' },
+);
+
+export const deadLatentsPart: PartDefinition<DeadLatentOptions> = {
+  name: 'deadLatents',
+  schema,
+  start({ afterTokens = 1_000_000, refreshEvery }, { sae, options }) {
+    const { nLatents } = sae.config;
+    const tracker = createDeadLatentTracker(nLatents, afterTokens);
+    const every = refreshEvery ?? options.reportEvery;
+    return {
+      updated: ({ gradients, rows }) => tracker.add(gradients.firings, rows),
+      read: ({ done, report, freshDead }) => ({
+        firings: done % every === 0 || report || freshDead ? tracker.pending() : null,
+      }),
+      observe({ values }) {
+        if (values.firings) tracker.refresh(values.firings);
+      },
+      metrics: () => ({ deadFraction: tracker.dead().length / nLatents }),
+      dead: () => tracker.dead(),
+      revive: (latents) => tracker.revive(latents),
+      permute: (order) => tracker.permute(order),
+      save() {
+        const { silentFor, pendingTokens } = tracker.state();
+        return { json: { pendingTokens }, tensors: { silent_for: silentFor, firings: tracker.pending() } };
+      },
+      async restore(saved) {
+        if (!saved.has('silent_for')) return;
+        const silentFor = await saved.float64('silent_for', [nLatents]);
+        const firings = saved.has('firings') ? await saved.float32('firings', [nLatents]) : null;
+        const { pendingTokens } = saved.json as { pendingTokens: number };
+        tracker.restore({ silentFor, pendingTokens }, firings);
+      },
+      dispose: () => tracker.dispose(),
+    };
+  },
+};

@@ -2,8 +2,8 @@
  * Dense or sparse, by measured density L0 / N with hysteresis: the sparse path costs O(L0) a row, the dense one O(N), and
  * both give the same numbers to rounding. The choice is part of a checkpoint, so a resumed run takes the same path.
  */
-import { KERNEL, ownKernels, type SaeConfig } from '@msae/core';
-import * as tf from '@tensorflow/tfjs-core';
+import { activationTraits, type SaeConfig } from '@msae/core';
+import { backendTraits, prefixLossKernel } from '@msae/core/backend';
 import type { StepPath } from './stepGradients.ts';
 
 export interface PathChooser {
@@ -18,25 +18,17 @@ export interface PathChooser {
 const ALWAYS_SPARSE_LATENTS = 64;
 const LOOK_EVERY = 50;
 
-/**
- * The sparse path is taken below the first density, the dense one above the second. On cpu and wasm the paths break even at
- * about half the latents active (`msae bench step --activation relu --l0 …`); a GPU's matrix products ask for more sparsity.
- */
-function thresholds(backend: string): readonly [number, number] {
-  return backend === 'cpu' || backend === 'wasm' ? [0.35, 0.5] : [0.1, 0.2];
-}
-
 /** Chooses for the current backend; one without kernels of its own for the sparse path stays dense. */
 export function createPathChooser(config: SaeConfig, option: 'auto' | StepPath): PathChooser {
   const { activation, nLatents } = config;
-  const [sparseBelow, denseAbove] = thresholds(tf.getBackend());
+  const { fixedL0, selectsAll } = activationTraits(activation);
+  const [sparseBelow, denseAbove] = backendTraits().breakEvenDensity;
   let path: StepPath = 'dense';
   let fixed = true;
   if (option !== 'auto') path = option;
-  else if (activation.kind === 'identity' || ownKernels([KERNEL.weightedPrefixDecode]).length === 0)
-    path = 'dense';
+  else if (selectsAll || !prefixLossKernel.isOwn()) path = 'dense';
   else if (nLatents <= ALWAYS_SPARSE_LATENTS) path = 'sparse';
-  else if ('k' in activation) path = activation.k / nLatents < denseAbove ? 'sparse' : 'dense';
+  else if (fixedL0 !== undefined) path = fixedL0 / nLatents < denseAbove ? 'sparse' : 'dense';
   else fixed = false;
   return {
     current: () => path,

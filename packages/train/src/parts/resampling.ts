@@ -6,6 +6,10 @@
  * fire and yet are worth next to nothing (see `latentWorth.ts`) are treated as dead ones.
  */
 import type { Rng } from '@msae/sampler';
+import { choice, msaeError, number, object, optional, type Schema, whole } from '@msae/schema';
+import type { PartDefinition } from './definition.ts';
+import { createWorthTracker, latentWorth } from './latentWorth.ts';
+import { copyOf, write } from './rewriteLatents.ts';
 
 export interface ResamplingOptions {
   /** Steps between two resamplings. */
@@ -56,31 +60,6 @@ export interface HostWeights {
 export function isResamplingStep(options: ResamplingOptions, step: number, totalSteps: number): boolean {
   const { every, from = 0, until = 0.5 } = options;
   return step > 0 && step % every === 0 && step >= from * totalSteps && step <= until * totalSteps;
-}
-
-/** One clear error for options that cannot work. */
-export function checkResampling(options: ResamplingOptions): void {
-  if (!(Number.isInteger(options.every) && options.every >= 1)) {
-    throw new RangeError(`resampling.every must be a whole number of steps ≥ 1, got ${options.every}`);
-  }
-  const { from = 0, until = 0.5 } = options;
-  if (!(from >= 0 && until <= 1 && from <= until)) {
-    throw new RangeError(`resampling: 0 ≤ from ≤ until ≤ 1 is needed, got from ${from}, until ${until}`);
-  }
-  const { rows = 'sampled', weak } = options;
-  if (rows !== 'sampled' && rows !== 'largest') {
-    throw new RangeError(`resampling.rows must be 'sampled' or 'largest', got ${JSON.stringify(rows)}`);
-  }
-  if (weak === undefined) return;
-  if (!(weak.below > 0 && weak.below < 1)) {
-    throw new RangeError(`resampling.weak.below must lie between 0 and 1, got ${weak.below}`);
-  }
-  const { steps = 10 } = weak;
-  if (!(Number.isInteger(steps) && steps >= 1 && steps <= options.every)) {
-    throw new RangeError(
-      `resampling.weak.steps must be a whole number between 1 and resampling.every = ${options.every}, got ${steps}`,
-    );
-  }
 }
 
 /**
@@ -212,4 +191,97 @@ function livingNorms(
   }
   if (living === 0) return { encoderNorm: 1, decoderNorm: 1 };
   return { encoderNorm: encoderNorm / living, decoderNorm: decoderNorm / living };
+}
+
+const schema: Schema<ResamplingOptions> = object<ResamplingOptions>(
+  {
+    every: whole({ min: 1, help: 'steps between two resamplings' }),
+    from: optional(number({ min: 0, max: 1, help: 'where it starts, as a fraction of the run' }), 0),
+    until: optional(number({ min: 0, max: 1, help: 'where it ends, as a fraction of the run' }), 0.5),
+    direction: optional(choice(['residual', 'input'], { help: 'direction of the new latent' }), 'residual'),
+    encoderScale: optional(
+      number({ min: 0, help: "norm of the new encoder column, as a fraction of the living ones' mean" }),
+      0.2,
+    ),
+    decoderNorm: optional(
+      number({ min: 0, help: "norm of the new decoder row; default: the living ones' mean" }),
+    ),
+    rows: optional(
+      choice(['sampled', 'largest'], { help: 'rows drawn by their loss, or the worst ones' }),
+      'sampled',
+    ),
+    weak: optional(
+      object<WeakLatentOptions>(
+        {
+          below: number({ above: 0, below: 1, help: "fraction of the median latent's worth" }),
+          steps: optional(whole({ min: 1, help: 'steps over which the worth is summed' }), 10),
+        },
+        { help: 'resample latents that are worth next to nothing, too' },
+      ),
+    ),
+  },
+  { help: 'rewrite dead latents' },
+);
+
+export const resamplingPart: PartDefinition<ResamplingOptions> = {
+  name: 'resampling',
+  schema,
+  start(given, run) {
+    const { sae, options } = run;
+    check(given);
+    if (options.deadLatents === false) {
+      throw msaeError('option', 'resampling needs to know the dead latents; leave deadLatents on');
+    }
+    const { weak } = given;
+    const worth = weak === undefined ? null : createWorthTracker();
+    const isDue = (done: number): boolean => isResamplingStep(given, done, options.totalSteps);
+    const isWatched = (done: number): boolean => isWorthStep(given, done, options.totalSteps);
+    return {
+      plan(plan) {
+        if (isDue(plan.done)) plan.freshDead = true;
+        if (isDue(plan.done) || isWatched(plan.done)) plan.keepResidual = true;
+      },
+      // before the update changes what it is measured with
+      async gradients({ plan, weights, z, gradients: { residual } }) {
+        if (worth === null || residual === undefined || !isWatched(plan.done)) return null;
+        const now = latentWorth(weights, z, residual);
+        worth.add(await now.data());
+        now.dispose();
+        return null;
+      },
+      async after({ plan, z, gradients: { residual } }) {
+        if (!isDue(plan.done) || residual === undefined) return undefined;
+        const weakOnes = worth?.weak(weak?.below ?? 0) ?? new Int32Array(0);
+        worth?.reset();
+        const dead = Int32Array.from(new Set([...run.dead(), ...weakOnes])).sort();
+        if (dead.length === 0) return undefined;
+        const { W_enc, b_enc, W_dec } = sae.params;
+        const host = { W_enc: await copyOf(W_enc), b_enc: await copyOf(b_enc), W_dec: await copyOf(W_dec) };
+        const rows = { x: await copyOf(z), residual: await copyOf(residual), width: z.shape[1] };
+        resampleLatents(host, rows, dead, given, run.rng);
+        for (const name of ['W_enc', 'b_enc', 'W_dec'] as const) write(sae.params[name], host[name]);
+        await run.revive(dead);
+        const what = weakOnes.length > 0 ? 'dead or weak' : 'dead';
+        return [{ code: 'dead-latents', message: `${dead.length} ${what} latents were resampled` }];
+      },
+      permute: (order) => worth?.permute(order),
+      save: () => ({ tensors: { worth: worth?.state() } }),
+      async restore(saved) {
+        const N = sae.config.nLatents;
+        if (saved.has('worth')) worth?.restore(await saved.float64('worth', [N]));
+      },
+    };
+  },
+};
+
+function check({ from = 0, until = 0.5, every, weak }: ResamplingOptions): void {
+  if (from > until) {
+    throw msaeError('option', `resampling: 0 ≤ from ≤ until ≤ 1 is needed, got from ${from}, until ${until}`);
+  }
+  if ((weak?.steps ?? 0) > every) {
+    throw msaeError(
+      'option',
+      `resampling.weak.steps must be a whole number between 1 and resampling.every = ${every}, got ${weak?.steps}`,
+    );
+  }
 }

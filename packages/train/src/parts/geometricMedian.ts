@@ -2,6 +2,7 @@
  * The geometric median of rows (the point with the smallest sum of distances) by Weiszfeld's algorithm, in float64.
  * It is a robust start for b_dec: activations of the first tokens of a context can be 100 × longer than the rest.
  */
+import { msaeError } from '@msae/schema';
 
 /**
  * @param data [rows, width] row-major
@@ -15,7 +16,8 @@ export function geometricMedian(
   const { maxIterations = 100, tolerance = 1e-6 } = options;
   const rows = data.length / width;
   if (!Number.isInteger(rows) || rows < 1) {
-    throw new RangeError(
+    throw msaeError(
+      'shape',
       `geometricMedian: ${data.length} values are not a whole number of rows of width ${width}; pass at least one row`,
     );
   }

@@ -3,7 +3,10 @@
  * learning rate and penalty suit every model. The average is an EMA and starts at the first batch's value; the write-up's
  * reference starts at 0, which feeds the first batches in 100 × too large (`start` reproduces any other beginning).
  */
+import { checkFinite } from '@msae/data';
+import { msaeError, number, object, optional, type Schema } from '@msae/schema';
 import * as tf from '@tensorflow/tfjs-core';
+import type { PartDefinition } from './definition.ts';
 
 export interface NormalizerOptions {
   /** Share of the old average kept at each batch. Default .99. */
@@ -20,6 +23,8 @@ export interface Normalizer {
   updateTensor(x: tf.Tensor2D): tf.Tensor2D;
   /** The average, read back if it lives in a tensor; null before the first batch. */
   average(): Promise<number | null>;
+  /** The average where it lives on the host. */
+  host(): number | null;
   /** The average where it lives in a tensor [1], owned by the normaliser; null where it lives on the host. */
   tensor(): tf.Tensor | null;
   restore(average: number | null): void;
@@ -28,19 +33,14 @@ export interface Normalizer {
 
 export function createNormalizer(dModel: number, options: NormalizerOptions = {}): Normalizer {
   const { decay = 0.99, start } = options;
-  if (!(decay >= 0 && decay < 1)) throw new RangeError(`normalizer.decay must lie in [0, 1), got ${decay}`);
-  if (start !== undefined && !(start > 0 && Number.isFinite(start))) {
-    throw new RangeError(
-      `normalizer.start must be a finite number > 0, got ${start}; leave it out to start at the first batch's mean norm`,
-    );
-  }
   const root = Math.sqrt(dModel);
   let host: number | null = start ?? null;
   let device: tf.Tensor | null = null;
   const factor = (average: number): number => root / Math.max(average, 1e-12);
   return {
     updateHost(meanNorm) {
-      if (device !== null) throw new Error('normalizer: one run cannot mix tensor batches and array batches');
+      if (device !== null)
+        throw msaeError('state', 'normalizer: one run cannot mix tensor batches and array batches');
       host = host === null ? meanNorm : decay * host + (1 - decay) * meanNorm;
       return factor(host);
     },
@@ -62,6 +62,7 @@ export function createNormalizer(dModel: number, options: NormalizerOptions = {}
     async average() {
       return device === null ? host : ((await device.data())[0] as number);
     },
+    host: () => host,
     tensor: () => device,
     restore(average) {
       device?.dispose();
@@ -74,6 +75,66 @@ export function createNormalizer(dModel: number, options: NormalizerOptions = {}
     },
   };
 }
+
+const schema: Schema<NormalizerOptions> = object<NormalizerOptions>(
+  {
+    decay: optional(number({ min: 0, below: 1, help: 'share of the old average kept at each batch' }), 0.99),
+    start: optional(
+      number({ above: 0, help: "the average's first value; default: the first batch's mean norm" }),
+    ),
+  },
+  { help: 'scale inputs to a mean norm of √d by a running average' },
+);
+
+export const normalizerPart: PartDefinition<NormalizerOptions> = {
+  name: 'normalizer',
+  schema,
+  start(options, run) {
+    const width = run.sae.config.input.width;
+    const normalizer = createNormalizer(width, options);
+    /** The average as far as the host knows it; `undefined` when it has moved on in its tensor. */
+    let known: number | null | undefined = options.start ?? null;
+    const average = async (): Promise<number | null> => {
+      if (known === undefined) known = await normalizer.average();
+      return known;
+    };
+    return {
+      input(batch) {
+        known = undefined;
+        if (batch.tensor !== undefined) {
+          return { rows: batch.rows, tensor: normalizer.updateTensor(batch.tensor) };
+        }
+        const data = batch.data!;
+        const norm = meanRowNorm(data, width);
+        // Not finite when some value is not: one pass serves the normaliser and the check.
+        if (!Number.isFinite(norm)) checkFinite(data, width, `source: batch at step ${run.step + 1}`);
+        const scale = normalizer.updateHost(norm);
+        const scaled = new Float32Array(data.length);
+        for (let i = 0; i < data.length; i++) scaled[i] = data[i]! * scale;
+        return { rows: batch.rows, data: scaled };
+      },
+      read: ({ report }) => ({ average: report ? normalizer.tensor() : null }),
+      observe({ values }) {
+        if (values.average) known = values.average[0]!;
+      },
+      metrics: () => ({ inputNorm: known ?? normalizer.host() }),
+      async transform() {
+        const mean = await average();
+        if (mean === null) return [];
+        return [{ kind: 'scale', factor: Math.sqrt(width) / Math.max(mean, 1e-12) }];
+      },
+      save: async () => ({ json: await average() }),
+      restore({ json }) {
+        if (json !== null && !(typeof json === 'number' && json > 0)) {
+          throw msaeError('file', `checkpoint: the normalizer's average norm is ${JSON.stringify(json)}`);
+        }
+        known = json;
+        normalizer.restore(json);
+      },
+      dispose: () => normalizer.dispose(),
+    };
+  },
+};
 
 /** Row norms' mean over a host batch, in float64; not finite exactly when some value is not (or overflows). */
 export function meanRowNorm(data: Float32Array, width: number): number {

@@ -3,6 +3,7 @@
  * batches. It checks widths, remembers the position after each batch, and starts again or skips forward when told to.
  */
 import type { ActivationBatch, ActivationSource, SourcePosition } from '@msae/data';
+import { msaeError } from '@msae/schema';
 import * as tf from '@tensorflow/tfjs-core';
 
 /** What an iterable source may yield: rows as a flat array, a tensor [B, d] (disposed of after its step), or a batch. */
@@ -96,7 +97,8 @@ export async function openBatches(
     const skipped = await stream.next();
     skipped?.tensor?.dispose();
     if (skipped === null) {
-      throw new Error(
+      throw msaeError(
+        'shape',
         `source: it ended after ${i} batches, but the checkpoint was written after ${replay}; resume with the source that the run started with`,
       );
     }
@@ -111,12 +113,14 @@ function checkSource(source: BatchSource, width: number): void {
     typeof source === 'object' &&
     ('batches' in source || Symbol.asyncIterator in source || Symbol.iterator in source);
   if (!iterable || source instanceof Float32Array || source instanceof tf.Tensor) {
-    throw new TypeError(
+    throw msaeError(
+      'shape',
       'source: expected an ActivationSource, or an iterable (sync or async) of Float32Array, Tensor2D or ActivationBatch',
     );
   }
   if ('width' in source && typeof source.width === 'number' && source.width !== width) {
-    throw new RangeError(
+    throw msaeError(
+      'shape',
       `source: its rows are ${source.width} wide, but the SAE's dModel is ${width}; use activations of the same place, or an SAE of that width`,
     );
   }
@@ -125,7 +129,8 @@ function checkSource(source: BatchSource, width: number): void {
 function toBatch(value: BatchLike, width: number, number: number): Batch {
   if (value instanceof tf.Tensor) {
     if (value.rank !== 2 || value.shape[1] !== width || value.shape[0] < 1 || value.dtype !== 'float32') {
-      throw new RangeError(
+      throw msaeError(
+        'shape',
         `source: batch ${number} is a ${value.dtype} tensor of shape [${value.shape.join(', ')}]; expected float32 [rows, ${width}]`,
       );
     }
@@ -134,19 +139,22 @@ function toBatch(value: BatchLike, width: number, number: number): Batch {
   const batch = value as ActivationBatch | Float32Array;
   const data = batch instanceof Float32Array ? batch : batch?.data;
   if (!(data instanceof Float32Array)) {
-    throw new TypeError(
+    throw msaeError(
+      'shape',
       `source: batch ${number} is neither a Float32Array, nor a Tensor2D, nor an ActivationBatch`,
     );
   }
   if (!(batch instanceof Float32Array) && batch.width !== width) {
-    throw new RangeError(
+    throw msaeError(
+      'shape',
       `source: batch ${number} has rows of width ${batch.width}, but the SAE's dModel is ${width}`,
     );
   }
   if (data.length === 0)
-    throw new RangeError(`source: batch ${number} is empty; every batch needs at least one row`);
+    throw msaeError('shape', `source: batch ${number} is empty; every batch needs at least one row`);
   if (data.length % width !== 0) {
-    throw new RangeError(
+    throw msaeError(
+      'shape',
       `source: batch ${number} has ${data.length} values, which is not a whole number of rows of width ${width}`,
     );
   }

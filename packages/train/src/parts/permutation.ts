@@ -6,6 +6,8 @@
  * moments and the running average). With hysteresis a latent keeps the rank it was last sorted by until its contribution has
  * changed by more than a factor, so that two latents of nearly equal use do not swap back and forth.
  */
+import { number, object, optional, type Schema, whole } from '@msae/schema';
+import type { PartDefinition } from './definition.ts';
 
 export interface PermutationOptions {
   /** Steps between two sorts. Default 100; the reference sorts at every step. */
@@ -25,8 +27,10 @@ export interface PermutationState {
 
 export interface LatentSorter {
   readonly every: number;
-  /** Take contributions [N] of a batch into the average; returns the new order, or null when nothing moves. */
+  /** Take contributions [N] of a batch into the average; returns the new order, to be applied by `permute`, or null when nothing moves. */
   observe(contributions: ArrayLike<number>): Int32Array | null;
+  /** New latent i is old latent `order[i]`. */
+  permute(order: Int32Array): void;
   /** Forget a latent's history (after resampling). */
   reset(latents: ArrayLike<number>): void;
   state(): PermutationState;
@@ -35,11 +39,6 @@ export interface LatentSorter {
 
 export function createLatentSorter(options: PermutationOptions = {}): LatentSorter {
   const { every = 100, decay = 0.95, hysteresis = 0.1 } = options;
-  if (!(Number.isInteger(every) && every >= 1)) {
-    throw new RangeError(`permutation.every must be a whole number of steps ≥ 1, got ${every}`);
-  }
-  if (!(decay >= 0 && decay < 1)) throw new RangeError(`permutation.decay must lie in [0, 1), got ${decay}`);
-  if (!(hysteresis >= 0)) throw new RangeError(`permutation.hysteresis must be ≥ 0, got ${hysteresis}`);
   let average: Float64Array | null = null;
   let sortedBy: Float64Array | null = null;
   return {
@@ -62,9 +61,14 @@ export function createLatentSorter(options: PermutationOptions = {}): LatentSort
       const order = Int32Array.from(
         Array.from({ length: n }, (_, i) => i).sort((i, j) => (key[j] as number) - (key[i] as number)),
       );
-      average = Float64Array.from(order, (old) => mean[old] as number);
-      sortedBy = Float64Array.from(order, (old) => key[old] as number);
+      average = mean;
+      sortedBy = key;
       return order.every((old, i) => old === i) ? null : order;
+    },
+    permute(order) {
+      const [mean, key] = [average, sortedBy];
+      if (mean !== null) average = Float64Array.from(order, (old) => mean[old]!);
+      if (key !== null) sortedBy = Float64Array.from(order, (old) => key[old]!);
     },
     reset(latents) {
       for (let i = 0; i < latents.length; i++) {
@@ -82,3 +86,50 @@ export function createLatentSorter(options: PermutationOptions = {}): LatentSort
     },
   };
 }
+
+const schema: Schema<PermutationOptions> = object<PermutationOptions>(
+  {
+    every: optional(whole({ min: 1, help: 'steps between two sorts' }), 100),
+    decay: optional(
+      number({ min: 0, below: 1, help: 'share of the old running average kept at each look' }),
+      0.95,
+    ),
+    hysteresis: optional(
+      number({ min: 0, help: 'how much a contribution changes, as a fraction, before its latent moves' }),
+      0.1,
+    ),
+  },
+  { help: 'sort latents by contribution while training' },
+);
+
+export const permutationPart: PartDefinition<PermutationOptions> = {
+  name: 'permutation',
+  schema,
+  start(options, run) {
+    const { nLatents } = run.sae.config;
+    const sorter = createLatentSorter(options);
+    const isDue = (done: number): boolean => done % sorter.every === 0;
+    return {
+      plan(plan) {
+        if (isDue(plan.done)) plan.keepContributions = true;
+      },
+      async after({ gradients: { contributions }, plan }) {
+        if (contributions === undefined || !isDue(plan.done)) return undefined;
+        const order = sorter.observe(await contributions.data());
+        if (order !== null) run.permute(order);
+        return undefined;
+      },
+      revive: (latents) => sorter.reset(latents),
+      permute: (order) => sorter.permute(order),
+      save() {
+        const { average, sortedBy } = sorter.state();
+        return { tensors: { contribution: average, sorted_by: sortedBy } };
+      },
+      async restore(saved) {
+        const read = async (name: string): Promise<Float64Array | null> =>
+          saved.has(name) ? saved.float64(name, [nLatents]) : null;
+        sorter.restore({ average: await read('contribution'), sortedBy: await read('sorted_by') });
+      },
+    };
+  },
+};
