@@ -123,15 +123,19 @@ describe('options', () => {
       { sparsityController: { kind: 'pi', targetL0: 9 } },
       'targetL0 is 9, but the SAE has only 8 latents',
     ],
-    ['an unknown option', { learningrate: 1 }, 'unknown option learningrate'],
-    ['no steps', { totalSteps: 0 }, 'totalSteps must be a whole number ≥ 1, got 0'],
-    ['a negative rate', { learningRate: -1 }, 'learningRate must be a finite number > 0, got -1'],
+    [
+      'an unknown option',
+      { learningrate: 1 },
+      'there is no option learningrate (did you mean learningRate?)',
+    ],
+    ['no steps', { totalSteps: 0 }, 'totalSteps: expected a whole number ≥ 1, got 0'],
+    ['a negative rate', { learningRate: -1 }, 'learningRate: expected a number > 0, got -1'],
     ['phases out of order', { phases: [{ from: 0.5 }, { from: 0.2 }] }, 'phases[1].from is 0.2'],
     ['resampling without counting', { resampling: { every: 5 }, deadLatents: false }, 'leave deadLatents on'],
     [
       'k annealing of relu',
       { kAnnealing: { from: 2, to: 1, steps: 5 } },
-      'needs a topk or batchtopk activation',
+      'needs an activation that fixes L0 (topk, batchtopk), got relu',
     ],
     ['an L0 penalty of relu', { l0Penalty: { coefficient: 1 } }, 'only jumprelu has'],
     [
@@ -139,8 +143,8 @@ describe('options', () => {
       { sparsityController: { kind: 'pi', targetL0: 2 }, penaltyCoefficient: 1 },
       'beside a sparsityController',
     ],
-    ['a clip of 0', { gradClipNorm: 0 }, 'or null for no clipping, got 0'],
-    ['a decay of 1', { normalizer: { decay: 1 } }, 'normalizer.decay must lie in [0, 1), got 1'],
+    ['a clip of 0', { gradClipNorm: 0 }, 'gradClipNorm: expected a number > 0, got 0'],
+    ['a decay of 1', { normalizer: { decay: 1 } }, 'normalizer.decay: expected a number ≥ 0 and < 1, got 1'],
   ];
   it.each(cases)('%s: one clear error', (_name, changes, expected) => {
     const sae = createSae({ dModel: width, nLatents: 8, penalty: l1() });

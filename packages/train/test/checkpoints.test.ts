@@ -93,7 +93,7 @@ describe('checkpoints', () => {
     first.dispose();
     sae.dispose();
     const before = tf.memory().numTensors;
-    const second = await Trainer.resume({ ...options, checkpoints: { storage } });
+    const second = await Trainer.resume(storage);
     expect(second.step).toBe(13);
     const seekable = source();
     const rest = await collect(
@@ -109,10 +109,10 @@ describe('checkpoints', () => {
   it('of an older step can be resumed by name; those after it make way', async () => {
     const storage = memoryStorage();
     const whole = losses(await train(storage));
-    const older = await Trainer.resume(
-      { ...options, checkpoints: { storage, everySteps: 4 } },
-      { name: 'step-0000000020' },
-    );
+    const older = await Trainer.resume(storage, {
+      name: 'step-0000000020',
+      options: { checkpoints: { everySteps: 4 } },
+    });
     expect(losses(await collect(older.run(source())))).toEqual(whole.slice(20));
     older.dispose();
     expect(await storage.list()).toEqual(['step-0000000024', 'step-0000000028', 'step-0000000030']);
@@ -129,7 +129,7 @@ describe('checkpoints', () => {
     const storage = memoryStorage();
     await train(storage);
     const changes = { totalSteps: 40, learningRate: 1e-3 };
-    const trainer = await Trainer.resume({ ...options, ...changes, checkpoints: { storage } });
+    const trainer = await Trainer.resume(storage, { options: { ...options, ...changes } });
     const events = await collect(trainer.run(source()));
     expect(events[0]).toMatchObject({ type: 'warning', code: 'options-changed' });
     expect((events[0] as { message: string }).message).toContain('learningRate, totalSteps');
@@ -140,7 +140,7 @@ describe('checkpoints', () => {
     const storage = directoryStorage(directory);
     await train(storage, { totalSteps: 6 });
     const path = join(directory, 'step-0000000006');
-    const resume = (): Promise<Trainer> => Trainer.resume({ ...options, checkpoints: { storage } });
+    const resume = (): Promise<Trainer> => Trainer.resume(storage);
     const before = tf.memory().numTensors;
     const state = join(path, 'state.json');
     const weights = join(path, 'weights.safetensors');
@@ -155,7 +155,7 @@ describe('checkpoints', () => {
     truncateSync(state, 200);
     await expect(resume()).rejects.toThrow('checkpoint step-0000000006: state.json is not complete JSON');
     writeFileSync(state, JSON.stringify({ ...json, version: 9 }));
-    await expect(resume()).rejects.toThrow('it has version 9, this release reads version 1');
+    await expect(resume()).rejects.toThrow('it has version 9, this release reads versions 1 and 2');
     writeFileSync(state, JSON.stringify({ ...json, format: 'x' }));
     await expect(resume()).rejects.toThrow('is not a training checkpoint');
     writeFileSync(state, JSON.stringify({ ...json, sae: { ...(json.sae as object), nLatents: 13 } }));
@@ -164,12 +164,10 @@ describe('checkpoints', () => {
     writeFileSync(state, stateBytes);
     await expect(resume()).rejects.toThrow('there is no file weights.safetensors');
     writeFileSync(weights, weightBytes);
-    await expect(
-      Trainer.resume({ ...options, checkpoints: { storage } }, { name: 'step-7' }),
-    ).rejects.toThrow('there is no checkpoint step-7; there are step-0000000005, step-0000000006');
-    await expect(Trainer.resume({ ...options, checkpoints: { storage: memoryStorage() } })).rejects.toThrow(
-      'there is no checkpoint yet',
+    await expect(Trainer.resume(storage, { name: 'step-7' })).rejects.toThrow(
+      'there is no checkpoint step-7; there are step-0000000005, step-0000000006',
     );
+    await expect(Trainer.resume(memoryStorage())).rejects.toThrow('there is no checkpoint yet');
     expect(tf.memory().numTensors).toBe(before);
     (await resume()).dispose();
   });
@@ -177,7 +175,7 @@ describe('checkpoints', () => {
   it('are refused when the source has another position format', async () => {
     const storage = memoryStorage();
     await train(storage, { totalSteps: 6 });
-    const trainer = await Trainer.resume({ ...options, checkpoints: { storage } });
+    const trainer = await Trainer.resume(storage);
     const other = Object.assign([new Float32Array(width)], {
       position: () => ({}),
       seek: () => {
@@ -245,7 +243,9 @@ describe('a disk that fills up', () => {
       expect(() => {
         for (;;) writeFileSync(join(mounted, 'ballast'), new Uint8Array(4096), { flag: 'a' });
       }).toThrow('ENOSPC');
-      const trainer = await Trainer.resume({ ...options, checkpoints: { storage, everySteps: 5 } });
+      const trainer = await Trainer.resume(storage, {
+        options: { ...options, checkpoints: { everySteps: 5 } },
+      });
       const abort = new AbortController();
       const seen: TrainerEvent[] = [];
       const run = async (): Promise<void> => {
@@ -291,10 +291,7 @@ describe('a group', () => {
       if (event.type === 'metrics') together[event.trainer as string]?.push(event.loss);
       if (event.type === 'metrics' && event.step === 12 && event.trainer === 'topk') abort.abort();
     }
-    const resumed = await TrainerGroup.resume(
-      { relu: options, topk: { ...options, totalSteps: 20 } },
-      { checkpoints: { storage } },
-    );
+    const resumed = await TrainerGroup.resume(storage);
     for await (const event of resumed.run(source())) {
       if (event.type === 'metrics') together[event.trainer as string]?.push(event.loss);
       if (event.type === 'done')
@@ -308,7 +305,7 @@ describe('a group', () => {
   it('refuses trainers that cannot share batches', () => {
     const trainers = make();
     const wide = new Trainer(createSae({ dModel: width + 1, nLatents: 8, activation: topK(2) }), options);
-    expect(() => new TrainerGroup({ ...trainers, wide })).toThrow('wide has dModel 7');
+    expect(() => new TrainerGroup({ ...trainers, wide })).toThrow('wide has width 7');
     expect(() => new TrainerGroup({})).toThrow('at least one trainer');
     expect(() => new TrainerGroup({ '../x': trainers.relu as Trainer })).toThrow(
       'names files of checkpoints',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { geometricMedian } from '../src/geometricMedian.ts';
+import { geometricMedian } from '../src/parts/geometricMedian.ts';
 
 describe('geometricMedian', () => {
   it('is the middle point of an odd number of points on a line', () => {

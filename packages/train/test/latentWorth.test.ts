@@ -2,8 +2,9 @@ import { createSae, decode, encode, l1 } from '@msae/core';
 import { createRng } from '@msae/sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { createWorthTracker, latentWorth } from '../src/latentWorth.ts';
-import { checkResampling, isWorthStep, resampleLatents } from '../src/resampling.ts';
+import { Trainer } from '../src/index.ts';
+import { createWorthTracker, latentWorth } from '../src/parts/latentWorth.ts';
+import { isWorthStep, type ResamplingOptions, resampleLatents } from '../src/parts/resampling.ts';
 import { useBackend } from './support/backends.ts';
 
 beforeAll(() => useBackend('cpu'));
@@ -53,9 +54,13 @@ describe('the worth of a latent', () => {
   });
 
   it('asks for options that make sense', () => {
-    expect(() => checkResampling({ every: 5, weak: { below: 1 } })).toThrow(/weak\.below/);
-    expect(() => checkResampling({ every: 5, weak: { below: 0.1, steps: 6 } })).toThrow(/weak\.steps/);
-    expect(() => checkResampling({ every: 5, rows: 'best' as 'largest' })).toThrow(/resampling\.rows/);
+    const sae = createSae({ dModel: 2, nLatents: 4 });
+    const make = (resampling: ResamplingOptions) => () => new Trainer(sae, { totalSteps: 10, resampling });
+    expect(make({ every: 5, weak: { below: 1 } })).toThrow(/weak\.below/);
+    expect(make({ every: 5, weak: { below: 0.1, steps: 6 } })).toThrow(/weak\.steps/);
+    expect(make({ every: 5, rows: 'best' as 'largest' })).toThrow(/resampling\.rows/);
+    expect(make({ every: 5, from: 0.5, until: 0.2 })).toThrow(/from 0.5, until 0.2/);
+    sae.dispose();
   });
 });
 

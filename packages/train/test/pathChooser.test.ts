@@ -1,6 +1,6 @@
 import { createSae, relu, type SaeConfig, topK } from '@msae/core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { createPathChooser } from '../src/pathChooser.ts';
+import { createPathChooser } from '../src/run/pathChooser.ts';
 import { useBackend } from './support/backends.ts';
 
 beforeAll(() => useBackend('cpu'));

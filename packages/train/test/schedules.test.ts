@@ -1,11 +1,12 @@
+import { check } from '@msae/schema';
 import { describe, expect, it } from 'vitest';
+import { annealedK } from '../src/parts/kAnnealing.ts';
 import {
-  annealedK,
-  checkSchedule,
   constantSchedule,
   cosineSchedule,
   linearSchedule,
   scheduleFactor,
+  scheduleSchema,
   wsdSchedule,
 } from '../src/schedules.ts';
 
@@ -56,14 +57,24 @@ describe('annealedK', () => {
   });
 });
 
-describe('checkSchedule', () => {
+describe('the option', () => {
   it('names the option and the value', () => {
-    expect(() => checkSchedule({ kind: 'cosine', warmupSteps: -1 }, 'schedule')).toThrow(
-      'schedule: warmupSteps must be a whole number of steps ≥ 0, got -1',
+    const refused = (schedule: object): string => {
+      try {
+        check(scheduleSchema, schedule, 'schedule');
+      } catch (error) {
+        return (error as Error).message;
+      }
+      return 'nothing';
+    };
+    expect(refused({ kind: 'cosine', warmupSteps: -1 })).toBe(
+      'schedule: warmupSteps: expected a whole number ≥ 0, got -1',
     );
-    expect(() => checkSchedule({ kind: 'wsd', decayFraction: 1.5 }, 'schedule')).toThrow('[0, 1], got 1.5');
-    expect(() => checkSchedule({ kind: 'steps' } as never, 'schedule')).toThrow(
-      'unknown schedule kind "steps"',
+    expect(refused({ kind: 'wsd', decayFraction: 1.5 })).toBe(
+      'schedule: decayFraction: expected a number ≥ 0 and ≤ 1, got 1.5',
+    );
+    expect(refused({ kind: 'steps' })).toContain(
+      'expected one of constant, linear, cosine, wsd, got "steps"',
     );
   });
 });

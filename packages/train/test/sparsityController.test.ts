@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { createSparsityController } from '../src/sparsityController.ts';
+import { createSparsityController } from '../src/parts/sparsityController.ts';
 
 interface Recorded {
   avg_l0: number[];
@@ -78,13 +78,13 @@ describe('both rules', () => {
 
   it('refuse a target that cannot be', () => {
     expect(() => createSparsityController({ kind: 'pi', targetL0: 0 })).toThrow(
-      'targetL0 must be a finite number > 0',
+      'targetL0: expected a number > 0, got 0',
     );
     expect(() => createSparsityController({ kind: 'pi', targetL0: 2, smoothing: 1 })).toThrow(
-      '[0, 1), got 1',
+      'smoothing: expected a number ≥ 0 and < 1, got 1',
     );
     expect(() => createSparsityController({ kind: 'x', targetL0: 2 } as never)).toThrow(
-      "use 'reference' or 'pi'",
+      'expected one of reference, pi, got "x"',
     );
   });
 });

@@ -1,21 +1,21 @@
 import {
   batchTopK,
   createSae,
-  decode,
-  encode,
   jumpRelu,
   l1,
   log,
+  reconstruct,
   type Sae,
   saeFromWeights,
   topK,
 } from '@msae/core';
-import { createRng, everyPrefix, fixedWidths, fullPrefix, truncatedPareto } from '@msae/sampler';
+import { everyPrefix, fixedWidths, fullPrefix, truncatedPareto } from '@msae/sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
   type BatchSource,
   type MetricsEvent,
+  memoryStorage,
   Trainer,
   type TrainerEvent,
   type TrainerOptions,
@@ -268,67 +268,91 @@ describe('dense and sparse paths', () => {
   });
 });
 
-describe('the exported SAE', () => {
-  it.each([false, true])(
-    'applies to raw activations as the trained one to normalised ones (b_dec on input: %s)',
-    async (applyBDecToInput) => {
+describe("the trainer's SAE", () => {
+  it.each([
+    ['arrays', false],
+    ['arrays', true],
+    ['tensors', false],
+  ] as const)(
+    'is whole at every event, and says what was printed: %s, b_dec on input %s',
+    async (kind, applyBDecToInput) => {
+      const batch = (source() as Iterable<Float32Array>)[Symbol.iterator]().next().value as Float32Array;
+      const raw = batch.map((value) => 37 * value + 5);
       const sae = small({ applyBDecToInput });
-      const trainer = new Trainer(sae, { ...short, weightAverage: { decay: 0.5 } });
-      await events(trainer, source());
-      const exported = await trainer.export();
-      const folded = saeFromWeights(exported.config, exported.weights);
-      const rng = createRng(3);
-      const raw = tf.tensor2d(
-        Float32Array.from({ length: 5 * width }, () => 3 * rng.normal()),
-        [5, width],
-      );
-      const [direct, normalised] = tf.tidy(() => [
-        decode(folded, encode(folded, raw)),
-        tf.div(decode(sae, encode(sae, tf.mul(raw, exported.foldedInputScale))), exported.foldedInputScale),
-      ]) as [tf.Tensor, tf.Tensor];
-      const [a, b] = [await direct.data(), await normalised.data()];
-      a.forEach((value, i) => expect(value).toBeCloseTo(b[i] as number, 4));
-      const averaged = await trainer.export({ average: true });
-      expect(averaged.weights.W_enc).not.toEqual(exported.weights.W_enc);
-      tf.dispose([raw, direct, normalised]);
+      const frozen = { learningRateFactor: 0 };
+      const trainer = new Trainer(sae, {
+        ...short,
+        prefixes: fullPrefix(),
+        parameterGroups: { W_enc: frozen, b_enc: frozen, W_dec: frozen, b_dec: frozen },
+      });
+      const same = function* () {
+        for (;;) yield kind === 'arrays' ? raw.slice() : tf.tensor2d(raw, [32, width]);
+      };
+      const x = tf.tensor2d(raw, [32, width]);
+      for await (const event of trainer.run(same())) {
+        if (event.type !== 'metrics') continue;
+        expect(sae.transform.input).toEqual([{ kind: 'scale', factor: expect.any(Number) }]);
+        expect(sae.transform.input[0]).toMatchObject({ kind: 'scale' });
+        expect(Math.abs(fvuOf(sae, x) - event.fvu)).toBeLessThan(1e-6);
+        expect(sae.record.training).toMatchObject({ architecture: 'relu', details: { steps: event.step } });
+      }
+      expect(sae.prefixes).toEqual({ lengths: [16], weights: [1] });
+      x.dispose();
       trainer.dispose();
-      folded.dispose();
       sae.dispose();
     },
   );
-});
 
-describe('a sparsity controller', () => {
-  it('moves the thresholds of jumprelu to the target', async () => {
-    const sae = small({
-      activation: jumpRelu({ threshold: 0.1, bandwidth: 0.3 }),
-      penalty: { kind: 'none' },
-    });
-    const trainer = new Trainer(sae, {
-      totalSteps: 1500,
-      reportEvery: 1,
-      learningRate: 1e-2,
-      sparsityController: { kind: 'pi', targetL0: 3 },
-    });
-    const tail = metricsOf(await events(trainer, source(0, 64))).slice(-200);
-    const mean = tail.reduce((sum, event) => sum + event.l0, 0) / tail.length;
-    expect(Math.abs(mean / 3 - 1)).toBeLessThan(0.2);
+  it('applies to raw activations with the averaged weights, too', async () => {
+    const sae = small();
+    const trainer = new Trainer(sae, { ...short, weightAverage: { decay: 0.5 } });
+    await expect(new Trainer(sae, short).averagedSae()).rejects.toThrow(
+      'train with the option weightAverage',
+    );
+    await events(trainer, source());
+    const averaged = await trainer.averagedSae();
+    expect(averaged.transform).toEqual(sae.transform);
+    expect(await averaged.params.W_enc.data()).not.toEqual(await sae.params.W_enc.data());
+    const x = tf.tensor2d(
+      (source() as Iterable<Float32Array>)[Symbol.iterator]().next().value as Float32Array,
+      [32, width],
+    );
+    expect(fvuOf(averaged, x)).toBeLessThan(1);
+    x.dispose();
     trainer.dispose();
+    averaged.dispose();
     sae.dispose();
   });
 
-  it('brings L0 to its target', async () => {
-    const sae = createSae({ dModel: width, nLatents: 16, penalty: l1(), seed: 1 });
-    const trainer = new Trainer(sae, {
-      totalSteps: 1500,
-      reportEvery: 1,
-      learningRate: 5e-3,
-      sparsityController: { kind: 'pi', targetL0: 2 },
+  it('may have had a transform before, which stays', async () => {
+    const plain = small();
+    const weights = Object.fromEntries(
+      await Promise.all(
+        Object.entries(plain.params).map(async ([name, param]) => [name, await param.data()]),
+      ),
+    );
+    const mean = Float32Array.from({ length: width }, (_, i) => i);
+    const sae = saeFromWeights(plain.config, weights as never, {
+      transform: { input: [{ kind: 'centre', mean }] },
     });
-    const metrics = metricsOf(await events(trainer, source(0, 64)));
-    const tail = metrics.slice(-200).map((event) => event.l0);
-    expect(tail.reduce((sum, l0) => sum + l0, 0) / tail.length).toBeCloseTo(2, 0);
+    const storage = memoryStorage();
+    const trainer = new Trainer(sae, { ...short, checkpoints: { storage } });
+    await events(trainer, source());
+    expect(sae.transform.input.map(({ kind }) => kind)).toEqual(['centre', 'scale']);
+    const resumed = await Trainer.resume(storage, { options: { totalSteps: 25 } });
+    expect(resumed.sae.transform).toEqual(sae.transform);
+    await events(resumed, source());
+    expect(resumed.sae.transform.input.map(({ kind }) => kind)).toEqual(['centre', 'scale']);
     trainer.dispose();
+    resumed.dispose();
+    plain.dispose();
     sae.dispose();
   });
 });
+
+function fvuOf(sae: Sae, x: tf.Tensor2D): number {
+  return tf.tidy(() => {
+    const error = tf.sum(tf.square(tf.sub(x, reconstruct(sae, x))));
+    return tf.div(error, tf.sum(tf.square(tf.sub(x, tf.mean(x, 0))))).dataSync()[0]!;
+  });
+}

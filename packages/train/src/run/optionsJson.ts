@@ -15,11 +15,12 @@ export function optionsJson({ checkpoints, parts, ...rest }: ResolvedOptions): R
 /** How a run is made, not what comes out of it. */
 const harmless = new Set(['checkpoints', 'yieldEveryMs']);
 
-/** Names of options that differ and matter. */
-export function changedOptions(before: ResolvedOptions, now: ResolvedOptions): string[] {
-  const [a, b] = [optionsJson(before), optionsJson(now)];
-  const names = new Set([...Object.keys(a), ...Object.keys(b)]);
+type Json = Readonly<Record<string, unknown>>;
+
+/** Names of options (as {@link optionsJson} writes them) that differ and matter. */
+export function changedOptions(before: Json, now: Json): string[] {
+  const names = new Set([...Object.keys(before), ...Object.keys(now)]);
   return [...names]
-    .filter((name) => !harmless.has(name) && JSON.stringify(a[name]) !== JSON.stringify(b[name]))
+    .filter((name) => !harmless.has(name) && JSON.stringify(before[name]) !== JSON.stringify(now[name]))
     .sort();
 }

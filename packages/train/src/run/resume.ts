@@ -18,7 +18,7 @@ import {
   type SourceState,
 } from './checkpoint.ts';
 import { drawnBySeed0, plainOptions } from './checkpointV1.ts';
-import { changedOptions } from './optionsJson.ts';
+import { changedOptions, optionsJson } from './optionsJson.ts';
 import { createSession, type Session } from './session.ts';
 
 /** What may be said of a run that goes on. */
@@ -111,13 +111,21 @@ function settleOptions(
   if (now.prefixes === undefined) checkScheme(saved.prefixes as PrefixSchemeData, where);
   const checkpoints = { ...(saved.checkpoints as object | undefined), ...now.checkpoints, storage };
   const options = resolveOptions(config, { ...saved, ...now, parts, checkpoints } as TrainerOptions);
-  const before = resolveOptions(config, {
+  // what no longer fits a schema (a scheme of one's own) is compared as it was written
+  const normalised = resolveOptions(config, {
     ...(saved as unknown as TrainerOptions),
-    ...(version1 && { prefixes: options.prefixes, ...(now.phases && { phases: now.phases }) }),
-    parts: parts.filter((part) => savedParts.some((other) => other.name === part.name)),
+    prefixes: { kind: 'full' },
+    phases: [],
     checkpoints,
-  } as TrainerOptions);
-  const changed = changedOptions(before, options);
+  });
+  const after = optionsJson(options);
+  const before = {
+    ...optionsJson(normalised),
+    parts: savedParts,
+    prefixes: version1 ? after.prefixes : saved.prefixes,
+    phases: version1 && now.phases !== undefined ? after.phases : saved.phases,
+  };
+  const changed = changedOptions(before, after);
   const draws = JSON.stringify(drawnBySeed0(options.prefixes, config.nLatents));
   if (version1 && draws !== JSON.stringify(state.options.prefixes)) changed.push('prefixes');
   return { options, changed: changed.sort() };

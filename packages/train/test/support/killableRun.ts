@@ -5,7 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import '@tensorflow/tfjs-backend-cpu';
-import { batchTopK, createSae, jumpRelu, l1 } from '@msae/core';
+import { batchTopK, createSae, jumpRelu, l1, type Sae } from '@msae/core';
 import { truncatedPareto } from '@msae/sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import { Trainer, type TrainerOptions } from '../../src/index.ts';
@@ -50,7 +50,7 @@ const variants: Record<string, { sae: () => ReturnType<typeof createSae>; option
 const chosen = variants[variant];
 if (chosen === undefined) throw new Error(`no variant ${variant}`);
 const resumed = (await storage.list()).length > 0;
-const trainer = resumed ? await Trainer.resume(chosen.options) : new Trainer(chosen.sae(), chosen.options);
+const trainer = resumed ? await Trainer.resume(storage) : new Trainer(chosen.sae(), chosen.options);
 const sink = jsonlFileSink({
   path: join(directory, 'metrics.jsonl'),
   ...(resumed && { resumeStep: trainer.step }),
@@ -60,11 +60,13 @@ for await (const event of trainer.run(seededBatches({ seed: 9, rows: 16, width: 
   if (event.type === 'checkpoint') process.stdout.write('checkpoint\n');
 }
 await sink.close();
-const { weights, ...rest } = await trainer.export();
-const averaged = await trainer.export({ average: true });
-const bits = (values: Record<string, Float32Array>): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(values).map(([name, value]) => [name, Buffer.from(value.buffer).toString('hex')]),
-  );
-const final = { ...rest, weights: bits({ ...weights }), averaged: bits({ ...averaged.weights }) };
+const averaged = await trainer.averagedSae();
+const bits = async ({ params, transform, inferenceThreshold, record }: Sae): Promise<object> => {
+  const weights: Record<string, string> = {};
+  for (const [name, param] of Object.entries(params) as [string, tf.Variable][]) {
+    weights[name] = Buffer.from(Float32Array.from(await param.data()).buffer).toString('hex');
+  }
+  return { weights, transform, inferenceThreshold, record };
+};
+const final = { sae: await bits(trainer.sae), averaged: await bits(averaged) };
 writeFileSync(join(directory, 'final.json'), JSON.stringify(final));
