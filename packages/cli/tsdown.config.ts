@@ -10,4 +10,6 @@ export default defineConfig({
   clean: true,
   unbundle: true,
   fixedExtension: false,
+  // private: its code goes into this package
+  noExternal: ['@msae/lab', /^@msae\/lab\//],
 });

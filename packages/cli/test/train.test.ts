@@ -3,12 +3,15 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { createSae } from '@msae/core';
 import { encodeNpy, toyTree } from '@msae/data';
 import { loadSae } from '@msae/formats';
 import { useNode } from '@msae/node';
+import { Trainer } from '@msae/train';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parseTrainConfig } from '../src/commands/trainConfig.ts';
-import { flagOfSetting, flagSettings, mergeSettings, type TrainFlags } from '../src/commands/trainFlags.ts';
+import { parseTrainConfig, trainerOptionsOf } from '../src/commands/trainConfig.ts';
+import { flagSettings } from '../src/commands/trainFlags.ts';
+import { type FlagTexts, mergeSettings } from '../src/options/fromFlags.ts';
 
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 let root = '';
@@ -92,7 +95,13 @@ describe('msae train', () => {
     expect(weights(broken).equals(weights(whole))).toBe(true);
     await useNode({ backend: 'cpu' });
     const loaded = await loadSae(join(broken, 'sae'));
-    expect(loaded.sae.config).toMatchObject({ dModel: 20, nLatents: 20, activation: { kind: 'topk', k: 2 } });
+    expect(loaded.config).toMatchObject({
+      input: { width: 20 },
+      nLatents: 20,
+      activation: { kind: 'topk', k: 2 },
+    });
+    expect(loaded.transform.input).toMatchObject([{ kind: 'scale' }]);
+    expect(loaded.record.metadata).toMatchObject({ dataset_path: data });
     loaded.dispose();
 
     const again = await train([...common, '--out', broken]);
@@ -154,28 +163,42 @@ describe('the configuration', () => {
   });
 
   it.each([
-    [{ ...base, sae: { nLatents: 'a' } }, 'run.json: sae.nLatents: expected number, got "a"'],
-    [{ ...base, colour: 1 }, 'run.json: colour: there is no such setting'],
-    [{ ...base, training: { learningRate: -1 } }, 'run.json: training.learningRate: expected >0, got -1'],
-    [{ ...base, training: { schedule: { kind: 'zig' } } }, 'training.schedule.kind: expected'],
-    [{ ...base, training: { phases: [{ from: 2 }] } }, 'training.phases.0.from: expected <=1, got 2'],
+    [{ ...base, sae: { nLatents: 'a' } }, 'run.json: sae.nLatents: expected a whole number ≥ 1, got "a"'],
+    [{ ...base, colour: 1 }, 'run.json: there is no option colour'],
+    [
+      { ...base, training: { learningRate: -1 } },
+      'run.json: training.learningRate: expected a number > 0, got -1',
+    ],
+    [
+      { ...base, training: { schedule: { kind: 'zig' } } },
+      'training.schedule.kind: expected one of constant, linear, cosine, wsd, got "zig"',
+    ],
+    [
+      { ...base, training: { phases: [{ from: 2 }] } },
+      'training.phases.0.from: expected a number ≥ 0 and < 1, got 2',
+    ],
     [{ sae: { nLatents: 8 } }, 'run.json: data: is missing'],
-    [{ ...base, sae: { nLatents: 2.5 } }, 'run.json: sae.nLatents: expected a whole number, got 2.5'],
+    [{ ...base, sae: { nLatents: 2.5 } }, 'run.json: sae.nLatents: expected a whole number ≥ 1, got 2.5'],
     [
       { ...base, backend: 'gpu' },
       'run.json: backend: expected one of auto, cuda, tensorflow, webgpu, wasm, cpu, got "gpu"',
     ],
-    [{ ...base, training: { learningrate: 1 } }, 'there is no such setting (did you mean learningRate?)'],
-    ['text', 'run.json: (top level): expected Object, got "text"'],
+    [
+      { ...base, training: { learningrate: 1 } },
+      'there is no option learningrate (did you mean learningRate?)',
+    ],
+    ['text', 'run.json: expected an object with settings, got "text"'],
   ])('%j is refused in words', (json, message) => {
     expect(() => parseTrainConfig(json, 'run.json')).toThrow(message);
   });
 
   it('names the flag where the mistake is in a flag', () => {
-    const flags = { out: 'o', latents: '2.5', activation: 'gelu' } as unknown as TrainFlags;
+    const flags: FlagTexts = { out: 'o', latents: '2.5', activation: 'gelu' };
     const settings = { data: { path: 'x' }, ...flagSettings(flags) };
-    expect(() => parseTrainConfig(settings, 'flags', flagOfSetting(flags))).toThrow(
-      '--latents: expected a whole number, got 2.5\n--activation: expected one of relu, topk, batchtopk, jumprelu, got "gelu"',
+    expect(() =>
+      parseTrainConfig(mergeSettings(settings, { data: { path: 'x' } }), undefined, flags),
+    ).toThrow(
+      /--latents: expected a whole number ≥ 1, got '2.5'\n--activation: expected one of .*abstopk.*, got 'gelu'/,
     );
   });
 
@@ -184,14 +207,51 @@ describe('the configuration', () => {
       sae: { nLatents: 8, activation: { kind: 'topk', k: 4 } },
       training: { learningRate: 1, prefixes: { kind: 'fixed-widths', lengths: [2, 8] } },
     };
-    const flags = { out: 'o', k: '2', prefixes: 'every', lr: '0.5', seed: '3' } as unknown as TrainFlags;
+    const flags: FlagTexts = { out: 'o', k: '2', prefixes: 'every', lr: '0.5', seed: '3' };
     expect(mergeSettings(file, flagSettings(flags))).toEqual({
       data: { shuffle: 3 },
       sae: { nLatents: 8, activation: { kind: 'topk', k: 2 }, seed: 3 },
-      training: { learningRate: 0.5, prefixes: { kind: 'every' }, seed: 3 },
+      training: { learningRate: 0.5, prefixes: { kind: 'every-prefix' }, seed: 3 },
     });
-    expect(() => flagSettings({ out: 'o', steps: 'many' } as unknown as TrainFlags)).toThrow(
-      "--steps: expected a number, got 'many'",
+    expect(() => flagSettings({ out: 'o', steps: 'many' })).not.toThrow();
+    expect(() =>
+      parseTrainConfig({ ...base, training: { totalSteps: 'many' } }, undefined, { steps: 'many' }),
+    ).toThrow("--steps: expected a whole number ≥ 1, got 'many'");
+  });
+
+  it('can be said in flags, all of it', async () => {
+    await useNode({ backend: 'cpu' });
+    const flags: FlagTexts = {
+      latents: '2048',
+      prefixes: '256,512,1024,2048',
+      schedule: 'cosine',
+      'schedule-warmup-steps': '50',
+      init: 'unit-norm',
+      normalizer: 'off',
+      'auxiliary-loss-coefficient': '0.1',
+      'auxiliary-loss-k': '16',
+      'grad-clip-norm': 'none',
+      phases: '[{"from": 0.8, "prefixes": {"kind": "full"}}]',
+    };
+    const config = parseTrainConfig(
+      mergeSettings({ data: { path: 'x' } }, flagSettings(flags)),
+      undefined,
+      flags,
     );
+    expect(config).toMatchObject({
+      sae: { nLatents: 2048, init: 'unit-norm' },
+      training: {
+        prefixes: { kind: 'fixed-widths', lengths: [256, 512, 1024, 2048] },
+        schedule: { kind: 'cosine', warmupSteps: 50 },
+        normalizer: false,
+        auxiliaryLoss: { coefficient: 0.1, k: 16 },
+        gradClipNorm: null,
+        phases: [{ from: 0.8, prefixes: { kind: 'full' } }],
+      },
+    });
+    expect(
+      new Trainer(createSae({ ...config.sae, dModel: 8 }), { ...trainerOptionsOf(config), totalSteps: 2 })
+        .step,
+    ).toBe(0);
   });
 });

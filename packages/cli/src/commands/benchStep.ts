@@ -4,15 +4,14 @@ import {
   batchTopK,
   createSae,
   disposeStep,
-  KERNEL,
   type MatryoshkaStep,
   matryoshkaStep,
   relu,
-  runKernel,
   type Sae,
   sparseStep,
   topK,
 } from '@msae/core';
+import { adamKernel, globalNormKernel } from '@msae/core/backend';
 import { createRng, everyPrefix, fullPrefix, type PrefixScheme, truncatedPareto } from '@msae/sampler';
 import { msaeError } from '@msae/schema';
 import * as tf from '@tensorflow/tfjs-core';
@@ -128,8 +127,8 @@ function adamOf(sae: Sae): { update(step: MatryoshkaStep): void; dispose(): void
     update: (step) => {
       count++;
       tf.tidy(() => {
-        const norm = runKernel(KERNEL.globalNorm, step.grads)[0]!;
-        const scale = tf.minimum(1, tf.div(1, tf.add(norm, 1e-6)));
+        const { norm } = globalNormKernel.run({ ...step.grads } as Record<string, tf.Tensor>, {});
+        const scale = tf.minimum(1, tf.div(1, tf.add(norm, 1e-6))) as tf.Tensor1D;
         const attrs = {
           learningRate: 1e-4,
           beta1: 0.9,
@@ -140,7 +139,7 @@ function adamOf(sae: Sae): { update(step: MatryoshkaStep): void; dispose(): void
         };
         names.forEach((name, i) => {
           const grad = step.grads[name]!;
-          runKernel(KERNEL.adam, { param: sae.params[name]!, m: m[i]!, v: v[i]!, grad, scale }, attrs);
+          adamKernel.run({ param: sae.params[name]!, m: m[i]!, v: v[i]!, grad, scale }, attrs);
         });
       });
     },

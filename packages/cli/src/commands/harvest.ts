@@ -5,15 +5,8 @@ import {
   type TokenDocument,
   textDocuments,
 } from '@msae/harvest';
-import {
-  type BrownDocument,
-  brownTokens,
-  type OpenedModel,
-  openModelFile,
-  readBrown,
-  readTextFiles,
-  storeFolders,
-} from '@msae/harvest/node';
+import { type OpenedModel, openModelFile, readTextFiles, storeFolders } from '@msae/harvest/node';
+import { type BrownDocument, brownTokens, readBrown } from '@msae/lab/node';
 import { msaeError } from '@msae/schema';
 import { type CommandDef, defineCommand } from 'citty';
 import { Presets, SingleBar } from 'cli-progress';

@@ -3,24 +3,25 @@
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { writeFileAtomic } from '@msae/data/node';
-import { BACKENDS, releaseNode, useNode } from '@msae/node';
-import { msaeError } from '@msae/schema';
-import { TOY_PRESETS, type ToyPreset } from '@msae/train';
-import { type CommandDef, defineCommand } from 'citty';
-import { configArgument } from '../configFile.ts';
-import { oneOf, wholeNumber } from '../flagValues.ts';
-import { evaluateToy } from '../toy/evaluateToy.ts';
-import { toyPng, toySvg } from '../toy/heatMaps.ts';
-import { type PageRun, toyPage } from '../toy/toyPage.ts';
 import {
+  evaluateToy,
   isExact,
   summarizeToy,
+  TOY_PRESETS,
+  type ToyPreset,
   type ToyResult,
   toyHeading,
   toyLine,
   toySummaryLine,
-} from '../toy/toyTable.ts';
-import { trainToy } from '../toy/trainToy.ts';
+  toySvg,
+  trainToy,
+} from '@msae/lab';
+import { type PageRun, toyPage, toyPng } from '@msae/lab/node';
+import { BACKENDS, releaseNode, useNode } from '@msae/node';
+import { msaeError } from '@msae/schema';
+import { type CommandDef, defineCommand } from 'citty';
+import { configArgument } from '../configFile.ts';
+import { oneOf, wholeNumber } from '../flagValues.ts';
 
 const args = {
   preset: {
@@ -96,7 +97,8 @@ async function run(given: Given): Promise<void> {
       if (abort.signal.aborted) break;
       const trained = await trainToy({ preset, seed, steps, signal: abort.signal });
       if (trained === null) break;
-      const { scores, pictures } = evaluateToy(trained.exported, trained.source);
+      const { scores, pictures } = await evaluateToy(trained.sae, trained.source);
+      trained.sae.dispose();
       const { seconds, stepsPerSecond } = trained;
       const result = { preset, seed, steps, seconds, stepsPerSecond, scores, exact: isExact(scores) };
       results.push(result);
