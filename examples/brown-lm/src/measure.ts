@@ -2,7 +2,7 @@
 import { streamRows } from '@msae/data';
 import {
   type EvaluationOptions,
-  evaluateSae,
+  evaluate,
   logitEffects,
   type SaeEvaluation,
   saeLatents,
@@ -47,7 +47,7 @@ export async function measure(
   for (const [at, run] of trained.entries()) {
     options.signal.throwIfAborted();
     options.onProgress(`${run.variant}, seed ${run.seed}: latents, probes, absorption`);
-    const evaluation = await evaluateSae(run.sae, streamRows(store).batches({ batchSize: 2048 }), {
+    const evaluation = await evaluate(run.sae, streamRows(store).batches({ batchSize: 2048 }), {
       prefixes: PREFIXES,
       labelSets: labelSets(documents),
       denseProbes,

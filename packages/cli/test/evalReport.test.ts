@@ -26,7 +26,8 @@ beforeAll(async () => {
   await useNode({ backend: 'cpu' });
   const made = createSae({ dModel: 6, nLatents: 32, activation: topK(4), init: 'unit-norm', seed: 0 });
   sae = join(root, 'sae');
-  await saveSae(made, sae, { prefixes: { lengths: [8, 32], weights: [1, 1] } });
+  made.prefixes = { lengths: [8, 32], weights: [1, 1] };
+  await saveSae(made, sae);
   data = join(root, 'x.npy');
   writeFileSync(
     data,
@@ -41,6 +42,17 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 describe('msae eval and msae report', () => {
   it('measures an SAE at its own prefixes and makes a page of it', () => {
     const out = join(root, 'evaluation.json');
+    const metric = join(root, 'largest.mjs');
+    writeFileSync(
+      metric,
+      `export default {
+        name: 'largest',
+        start: () => ({ value: -Infinity }),
+        add: (state, { x }) => { for (const value of x.data) state.value = Math.max(state.value, Math.round(value)); },
+        result: ({ value }) => ({ value }),
+        table: ({ value }) => [{ label: 'Largest activation', value, help: 'the largest activation, rounded' }],
+      };`,
+    );
     const measured = msae(
       'eval',
       sae,
@@ -52,6 +64,8 @@ describe('msae eval and msae report', () => {
       'first',
       '--backend',
       'cpu',
+      '--metric',
+      metric,
       '--json',
     );
     expect(measured.stderr).toBe('');
@@ -59,6 +73,7 @@ describe('msae eval and msae report', () => {
     expect(figures.tokens).toBe(500);
     expect(figures.l0).toBeGreaterThan(3);
     expect(figures.prefixes.map((p: { length: number }) => p.length)).toEqual([8, 32]);
+    expect(figures.table.at(-1)).toEqual({ metric: 'largest', label: 'Largest activation', value: 1 });
     const page = join(root, 'page.html');
     const metrics = join(root, 'metrics.jsonl');
     writeFileSync(metrics, '{"type":"metrics","step":1,"fvu":0.5}\n{"type":"done","step":1}\n');
@@ -67,6 +82,10 @@ describe('msae eval and msae report', () => {
     const html = readFileSync(page, 'utf8');
     expect(html).toContain('<h1>A &amp; B</h1>');
     expect(html).toContain('without token ids');
+    expect(html).toContain('Largest activation');
+    expect(JSON.parse(readFileSync(out, 'utf8')).evaluation.largest).toEqual({ value: 1 });
+    const text = msae('eval', sae, '--data', data, '--out', out, '--backend', 'cpu', '--metric', metric);
+    expect(text.stdout).toMatch(/Largest activation +1\n/);
   });
 
   it.each([

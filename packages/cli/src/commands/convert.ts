@@ -74,16 +74,16 @@ async function run(
 ): Promise<Converted> {
   // weights only pass through: the plain cpu backend keeps them as they are
   await useNode({ backend: 'cpu' });
-  const loaded = await loadSae(input, inputScale === undefined ? {} : { inputScale });
-  for (const warning of loaded.warnings) console.error(`warning: ${warning}`);
-  await saveSae(loaded, output, { format, dtype, foldDecoderNorm });
-  const { dModel, nLatents, activation } = loaded.sae.config;
-  const { format: from, architecture, warnings } = loaded;
-  loaded.dispose();
+  const sae = await loadSae(input, inputScale === undefined ? {} : { inputScale });
+  const { warnings, source } = sae.record;
+  for (const warning of warnings) console.error(`warning: ${warning}`);
+  await saveSae(sae, output, { format, dtype, foldDecoderNorm });
+  const { input: site, nLatents, activation } = sae.config;
+  sae.dispose();
   return {
-    from,
-    architecture,
-    dModel,
+    from: source?.format ?? 'unknown',
+    architecture: source?.architecture ?? activation.kind,
+    dModel: site.width,
     nLatents,
     activation: activation.kind,
     to: format,

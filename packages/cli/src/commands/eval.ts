@@ -1,10 +1,19 @@
 /** `msae eval SAE --data STORE`: measures an SAE on stored activations, and on the model itself where one is given. */
-
-import { resolve } from 'node:path';
-import { readRows, streamRows } from '@msae/data';
-import { openRows } from '@msae/data/node';
-import { evaluateSae, logitEffects, type SaeEvaluation, saeLatents } from '@msae/eval';
-import { type LoadedSae, loadSae } from '@msae/formats';
+import { stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Sae } from '@msae/core';
+import { type ActivationRows, readRows, streamRows } from '@msae/data';
+import { checkWritable, openRows } from '@msae/data/node';
+import {
+  evaluate,
+  logitEffects,
+  type Metric,
+  type SaeEvaluation,
+  saeLatents,
+  standardMetrics,
+} from '@msae/eval';
+import { loadSae } from '@msae/formats';
 import { unembedding } from '@msae/harvest';
 import { type OpenedModel, openModelFile } from '@msae/harvest/node';
 import { BACKENDS, releaseNode, useNode } from '@msae/node';
@@ -12,6 +21,7 @@ import { msaeError } from '@msae/schema';
 import { type CommandDef, defineCommand } from 'citty';
 import { configArgument } from '../configFile.ts';
 import { oneOf, wholeNumber } from '../flagValues.ts';
+import { type EvalFigures, printEvaluation } from './evalFigures.ts';
 import { measureRecovered } from './evalRecovered.ts';
 import { writeEvaluation } from './evaluationFile.ts';
 
@@ -19,7 +29,7 @@ const args = {
   sae: {
     type: 'positional',
     required: true,
-    description: 'the SAE: a folder or file of any known format',
+    description: 'the SAE: a folder or file of any known format, or the directory of a run of msae train',
     valueHint: 'path',
   },
   data: {
@@ -29,12 +39,23 @@ const args = {
       'activations to measure on, held out: a store of msae harvest, .npy, .npz, .safetensors, .parquet',
     valueHint: 'path',
   },
+  key: {
+    type: 'string',
+    description: 'array, tensor or column of the data, where there are several',
+    valueHint: 'name',
+  },
   rows: { type: 'string', description: 'measure on the first n rows only', valueHint: 'n' },
   prefixes: {
     type: 'string',
     description:
       "prefix lengths, ascending, separated by commas (default: the SAE's own, else five halvings)",
     valueHint: 'n,…',
+  },
+  metric: {
+    type: 'string',
+    description:
+      'modules whose default export is a metric of your own (a Metric of @msae/eval), separated by commas',
+    valueHint: 'file.mjs,…',
   },
   out: { type: 'string', description: 'file for msae report', default: 'evaluation.json', valueHint: 'file' },
   name: { type: 'string', description: 'what a report calls it (default: the path)', valueHint: 'text' },
@@ -89,6 +110,9 @@ const command = defineCommand({
 
 export default command as unknown as CommandDef;
 
+/** Rows of a batch. */
+const BATCH = 2048;
+
 async function run(given: Record<string, string | boolean | undefined>): Promise<void> {
   const text = (name: string): string | undefined => given[name] as string | undefined;
   const whole = (name: string): number | undefined =>
@@ -96,59 +120,68 @@ async function run(given: Record<string, string | boolean | undefined>): Promise
   const threads = whole('threads');
   const firstOnly = whole('rows');
   const maxTokens = whole('ce-tokens') ?? 8000;
-  const asked = text('prefixes')?.split(',');
-  const wanted = asked?.map((part) => wholeNumber('prefixes', part.trim()));
+  const wanted = text('prefixes')
+    ?.split(',')
+    .map((part) => wholeNumber('prefixes', part.trim()));
   const backend = oneOf('backend', text('backend') ?? 'auto', ['auto', ...BACKENDS]);
   if (text('text') !== undefined && given.brown)
     throw msaeError('option', '--text and --brown: give one of them');
   if (text('model') === undefined && (text('text') !== undefined || given.brown)) {
     throw msaeError('option', '--model is missing: cross-entropy on a text needs the model');
   }
-  const rows = await openRows(text('data')!);
+  const own = await ownMetrics(text('metric'));
+  const out = resolve(text('out') ?? 'evaluation.json');
+  await checkWritable(out);
+  const path = await saePath(text('sae')!);
+  const key = text('key');
+  const rows = await openRows(text('data')!, key === undefined ? {} : { key });
   const opened =
     text('model') === undefined
       ? undefined
       : await openModelFile(text('model')!, { ...(threads && { threads }) });
   const made = (rows as { index?: { metadata?: Record<string, string> } }).index?.metadata ?? {};
   if (opened && made.modelSha256 !== undefined && made.modelSha256 !== opened.model.fingerprint) {
-    throw new Error(
+    throw msaeError(
+      'option',
       `--model: ${opened.path} is not the model that ${text('data')} was harvested from (its SHA-256 differs); give that one`,
     );
   }
   await useNode({ backend, ...(threads && { threads }) });
-  const loaded = await loadSae(text('sae')!);
-  const sae = plainSae(loaded, text('sae')!, rows.width);
-  const prefixes = wanted ?? prefixLengths(loaded, sae.config.nLatents);
+  const sae = await loadSae(path);
+  for (const warning of sae.record.warnings) process.stderr.write(`warning: ${path}: ${warning}\n`);
+  checkFits(sae, path, rows.width);
+  const prefixes = wanted ?? prefixLengths(sae);
   const limit = Math.min(rows.length, firstOnly ?? rows.length);
   const progress =
     given.json || !process.stderr.isTTY
       ? undefined
       : (done: number) => process.stderr.write(`\r${done} of ${limit} rows `);
-  const evaluation = await evaluateSae(sae, firstRows(rows, limit), {
+  const evaluation: SaeEvaluation = await evaluate(sae, firstRows(rows, limit), {
+    metrics: [...standardMetrics(), ...own] as ReturnType<typeof standardMetrics>,
     prefixes,
     totalRows: limit,
     ...(progress && { onProgress: progress }),
   });
   if (progress) process.stderr.write('\n');
-  const tap = text('tap') ?? made.tap;
   const recovered =
     opened && (text('text') || given.brown)
       ? await measureRecovered({
           opened,
-          tap,
-          source: await saeLatents(sae),
+          tap: text('tap') ?? made.tap,
+          sae,
           prefixes: evaluation.prefixes.map((p) => p.length),
           text: text('text'),
           maxTokens,
         })
       : undefined;
   const effects = opened && (await effectsOf(opened, sae));
-  const out = resolve(text('out') ?? 'evaluation.json');
   const { tokenizer } = opened ?? {};
+  const { source } = sae.record;
+  const figures: EvalFigures = { evaluation, recovered, out };
   await writeEvaluation(out, {
     name: text('name') ?? text('sae')!,
     facts: [
-      { label: 'SAE', value: `${text('sae')}, ${loaded.format}, ${loaded.architecture}` },
+      { label: 'SAE', value: source ? `${path}, ${source.format}, ${source.architecture}` : path },
       { label: 'Activations', value: `${text('data')}, ${limit} rows` },
     ],
     evaluation,
@@ -156,73 +189,80 @@ async function run(given: Record<string, string | boolean | undefined>): Promise
     ...(effects && { logitEffects: effects }),
     ...(tokenizer && { vocabulary: Array.from({ length: tokenizer.size }, (_, id) => tokenizer.textOf(id)) }),
   });
-  print(evaluation, recovered?.ceRecovered ?? null, out, given.json === true);
-  loaded.dispose();
+  printEvaluation(figures, given.json === true);
+  sae.dispose();
 }
 
-/** The core SAE, where it applies to raw activations of this width. */
-function plainSae(loaded: LoadedSae, path: string, width: number): LoadedSae['sae'] {
-  const { sae, preprocessing, skip } = loaded;
-  if (sae.config.dModel !== width) {
-    throw new Error(
-      `${path}: the SAE was made for activations ${sae.config.dModel} wide, but the data is ${width} wide; give it the layer it was trained on`,
+/** The SAE of a run's directory, or the path itself. */
+async function saePath(path: string): Promise<string> {
+  const isThere = async (name: string): Promise<boolean> =>
+    stat(join(path, name)).then(
+      () => true,
+      () => false,
     );
-  }
-  if (preprocessing.normalize !== 'none' || preprocessing.reshape !== 'none' || skip) {
-    throw new Error(
-      `${path}: msae eval measures SAEs that apply to raw activations; this one needs ${skip ? 'a linear path beside the latents' : `the normalisation ${preprocessing.normalize}, reshape ${preprocessing.reshape}`}`,
-    );
-  }
-  return sae;
+  if (!(await isThere('run.json'))) return path;
+  if (await isThere('sae')) return join(path, 'sae');
+  throw msaeError(
+    'missing',
+    `${path}: the run has not ended, so there is no SAE in it yet; resume it (msae train --out ${path} --resume), or name one of ${join(path, 'checkpoints')}`,
+  );
 }
 
-function prefixLengths(loaded: LoadedSae, nLatents: number): number[] {
-  const own = loaded.prefixes?.lengths;
-  if (own && own.length <= 16) return Array.from(own);
+/** Metrics out of modules of the user's own. */
+async function ownMetrics(files: string | undefined): Promise<Metric[]> {
+  const metrics: Metric[] = [];
+  for (const file of files?.split(',') ?? []) {
+    const module = (await import(pathToFileURL(resolve(file)).href).catch((cause: Error) => {
+      throw msaeError('option', `--metric: ${file}: ${cause.message}`, { cause });
+    })) as { default?: Metric | readonly Metric[] };
+    const found = module.default === undefined ? [] : [module.default].flat();
+    const isMetric = ({ name, start, add, result }: Partial<Metric>): boolean =>
+      typeof name === 'string' && [start, add, result].every((part) => typeof part === 'function');
+    if (found.length === 0 || !found.every((metric) => isMetric(metric ?? {}))) {
+      throw msaeError(
+        'option',
+        `--metric: ${file}: expected a default export { name, start, add, result, table? }, or a list of such`,
+      );
+    }
+    metrics.push(...found);
+  }
+  return metrics;
+}
+
+function checkFits({ config }: Sae, path: string, width: number): void {
+  if (config.input.width !== width) {
+    throw msaeError(
+      'shape',
+      `${path}: the SAE was made for activations ${config.input.width} wide, but the data is ${width} wide; give it the layer it was trained on`,
+    );
+  }
+  if (config.output !== undefined) {
+    throw msaeError(
+      'unsupported',
+      `${path}: the SAE is a transcoder: what it writes belongs to another site than ${width}-wide data of one site can say`,
+    );
+  }
+}
+
+function prefixLengths({ config: { nLatents }, prefixes }: Sae): number[] {
+  if (prefixes && prefixes.lengths.length <= 16) return [...prefixes.lengths];
   return [16, 8, 4, 2, 1].map((share) => Math.floor(nLatents / share)).filter((length) => length > 0);
 }
 
-async function* firstRows(rows: Parameters<typeof readRows>[0], limit: number) {
+async function* firstRows(rows: ActivationRows, limit: number) {
   if (limit === rows.length) {
-    yield* streamRows(rows).batches({ batchSize: 2048 });
+    yield* streamRows(rows).batches({ batchSize: BATCH });
     return;
   }
-  for (let at = 0; at < limit; at += 2048) yield readRows(rows, at, Math.min(limit, at + 2048));
+  for (let at = 0; at < limit; at += BATCH) yield readRows(rows, at, Math.min(limit, at + BATCH));
 }
 
-async function effectsOf({ model }: OpenedModel, sae: LoadedSae['sae']) {
+async function effectsOf({ model }: OpenedModel, sae: Sae) {
   const matrix = unembedding(model);
-  if (!matrix || matrix.width !== sae.config.dModel) return undefined;
+  if (!matrix || matrix.width !== sae.config.input.width) return undefined;
   const { decoder } = await saeLatents(sae);
   return logitEffects({
     decoder,
     unembedding: { data: matrix.data, rows: matrix.vocabulary, columns: matrix.width },
   });
-}
-
-function print(evaluation: SaeEvaluation, ceRecovered: number | null, out: string, json: boolean): void {
-  const { reconstruction, sparsity, prefixes, forest, tokens } = evaluation;
-  const figures = {
-    tokens,
-    fvu: reconstruction.fvu,
-    l0: sparsity.l0,
-    deadFraction: sparsity.deadFraction,
-    ceRecovered,
-    treeEdges: forest.edges,
-    prefixes: prefixes.map(({ length, fvu, l0 }) => ({ length, fvu, l0 })),
-    out,
-  };
-  if (json) {
-    process.stdout.write(`${JSON.stringify(figures)}\n`);
-    return;
-  }
-  const lines = [
-    `FVU ${figures.fvu.toFixed(4)}, L0 ${figures.l0.toFixed(2)}, dead ${(100 * figures.deadFraction).toFixed(1)} %${ceRecovered === null ? '' : `, CE recovered ${ceRecovered.toFixed(4)}`}, ${forest.edges} edges in the forest`,
-    ...prefixes.map(
-      (p) =>
-        `  first ${String(p.length).padStart(6)} latents: FVU ${p.fvu.toFixed(4)}, L0 ${p.l0.toFixed(2)}`,
-    ),
-    `${out} (msae report ${out} shows it)`,
-  ];
-  process.stdout.write(`${lines.join('\n')}\n`);
 }

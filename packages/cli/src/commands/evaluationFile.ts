@@ -7,7 +7,7 @@ import * as v from 'valibot';
 
 export interface EvaluationFile {
   readonly kind: 'msae-evaluation';
-  readonly version: 1;
+  readonly version: 2;
   readonly name: string;
   readonly facts: readonly Fact[];
   readonly evaluation: EvaluationInput;
@@ -20,16 +20,22 @@ export interface EvaluationFile {
 /** What only has to be there; the report checks sizes against each other. */
 const schema = v.object({
   kind: v.literal('msae-evaluation'),
-  version: v.literal(1),
+  version: v.literal(2),
   name: v.string(),
   facts: v.array(v.object({ label: v.string(), value: v.string() })),
   evaluation: v.looseObject({
     nLatents: v.number(),
     tokens: v.number(),
-    reconstruction: v.record(v.string(), v.nullable(v.number())),
+    table: v.array(
+      v.looseObject({
+        metric: v.string(),
+        label: v.string(),
+        value: v.nullable(v.number()),
+        help: v.string(),
+      }),
+    ),
     sparsity: v.looseObject({ densities: v.array(v.nullable(v.number())) }),
     prefixes: v.array(v.looseObject({ length: v.number() })),
-    latents: v.array(v.looseObject({})),
   }),
 });
 
@@ -38,7 +44,7 @@ export async function writeEvaluation(
   file: Omit<EvaluationFile, 'kind' | 'version' | 'evaluation'> & { readonly evaluation: SaeEvaluation },
 ): Promise<void> {
   const { evaluation, ...rest } = file;
-  const head = JSON.stringify({ kind: 'msae-evaluation', version: 1, ...rest });
+  const head = JSON.stringify({ kind: 'msae-evaluation', version: 2, ...rest });
   await writeFileAtomic(path, `${head.slice(0, -1)},"evaluation":${evaluationToJson(evaluation)}}\n`);
 }
 

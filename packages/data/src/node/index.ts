@@ -1,5 +1,6 @@
 /** What of @msae/data needs a file system: import it as `@msae/data/node`. */
 export { replaceDirectory, writeFileAtomic } from './atomicFile.ts';
+export { checkWritable } from './checkWritable.ts';
 export { fileDirectory } from './fileDirectory.ts';
 export { openFile } from './fileSource.ts';
 export { makeDirectory } from './makeDirectory.ts';
