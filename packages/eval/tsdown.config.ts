@@ -1,7 +1,7 @@
 import { defineConfig } from 'tsdown';
 
 export default defineConfig({
-  entry: ['src/index.ts', 'src/metrics.ts'],
+  entry: ['src/index.ts', 'src/metricsEntry.ts'],
   format: 'esm',
   target: 'es2022',
   platform: 'neutral',

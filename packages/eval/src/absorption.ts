@@ -54,7 +54,7 @@ export function absorption(options: AbsorptionOptions): AbsorptionResult {
     let mainFired = false;
     for (let k = 0; k < mainLatents.length; k++) {
       const activation = activationAt(active, s, mainLatents[k]!);
-      mainFired ||= activation >= SILENT;
+      mainFired ||= Math.abs(activation) >= SILENT;
       main += activation * along.length[mainLatents[k]!]!;
     }
     let strongest = -1;

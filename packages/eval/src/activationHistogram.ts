@@ -1,4 +1,5 @@
 /** A histogram of every latent's activations with a range found on the way: when a value exceeds it, bins merge in pairs and the range doubles. */
+import { msaeError } from '@msae/schema';
 import { type ActiveRows, checkActiveRows } from './activeRows.ts';
 
 export interface ActivationHistogram {
@@ -19,7 +20,7 @@ export function activationHistograms(options: {
 }): ActivationHistogramAccumulator {
   const { nLatents, bins = 32 } = options;
   if (!(Number.isInteger(bins) && bins >= 2 && bins % 2 === 0)) {
-    throw new RangeError(`activationHistograms: bins is ${bins}; expected an even number of at least 2`);
+    throw msaeError('option', `activationHistograms: bins is ${bins}; expected an even number of at least 2`);
   }
   const uppers = new Float64Array(nLatents);
   const counts = new Uint32Array(nLatents * bins);

@@ -1,4 +1,5 @@
 /** Activations as lists: for every row (token) the latents that fired and how strongly. Compressed sparse rows. */
+import { msaeError } from '@msae/schema';
 import { checkMatrix, type Matrix } from './matrix.ts';
 
 export interface ActiveRows {
@@ -12,7 +13,7 @@ export interface ActiveRows {
   readonly values: Float32Array;
 }
 
-/** Lists the entries of dense activations [B, N] that are not zero. Throws a RangeError for a number that is not finite. */
+/** Lists the entries of dense activations [B, N] that are not zero. Throws an MsaeError for a number that is not finite. */
 export function activeRows(dense: Matrix): ActiveRows {
   checkMatrix('activeRows: activations', dense);
   const { data, rows, columns } = dense;
@@ -35,21 +36,22 @@ export function activeRows(dense: Matrix): ActiveRows {
   return { rows, nLatents: columns, offsets, indices, values };
 }
 
-/** Throws a RangeError unless the lists belong to `nLatents` latents and are sorted, complete and finite. */
+/** Throws an MsaeError unless the lists belong to `nLatents` latents and are sorted, complete and finite. */
 export function checkActiveRows(name: string, active: ActiveRows, nLatents: number): void {
   if (active.nLatents !== nLatents) {
-    throw new RangeError(`${name}: activations of ${active.nLatents} latents, expected ${nLatents}`);
+    throw msaeError('shape', `${name}: activations of ${active.nLatents} latents, expected ${nLatents}`);
   }
   const { rows, offsets, indices, values } = active;
   const end = offsets[rows];
   if (offsets.length !== rows + 1 || end === undefined || end > indices.length || end > values.length) {
-    throw new RangeError(`${name}: offsets do not fit ${rows} rows and ${indices.length} entries`);
+    throw msaeError('shape', `${name}: offsets do not fit ${rows} rows and ${indices.length} entries`);
   }
   for (let r = 0; r < rows; r++) {
     for (let at = offsets[r]!; at < offsets[r + 1]!; at++) {
       const latent = indices[at]!;
       if (!(latent >= 0 && latent < nLatents) || (at > offsets[r]! && latent <= indices[at - 1]!)) {
-        throw new RangeError(
+        throw msaeError(
+          'value',
           `${name}: row ${r} lists latent ${latent} out of order or range (${nLatents} latents)`,
         );
       }
@@ -70,8 +72,9 @@ export function activationAt(active: ActiveRows, row: number, latent: number): n
   return low < active.offsets[row + 1]! && active.indices[low] === latent ? active.values[low]! : 0;
 }
 
-function notFinite(row: number, latent: number, value: number): RangeError {
-  return new RangeError(
+function notFinite(row: number, latent: number, value: number): Error {
+  return msaeError(
+    'value',
     `activations: row ${row}, latent ${latent} is ${value}; the SAE or its input holds numbers that are not finite`,
   );
 }

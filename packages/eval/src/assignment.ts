@@ -2,6 +2,7 @@
  * The linear assignment problem: shortest augmenting paths (Jonker & Volgenant 1987, in the form of Crouse 2016 that SciPy's
  * `linear_sum_assignment` uses), O(n² m) for n rows and m ≥ n columns.
  */
+import { msaeError } from '@msae/schema';
 import { checkMatrix, type Matrix } from './matrix.ts';
 
 /** One row matched with one column. */
@@ -13,7 +14,7 @@ export interface Assignment {
 }
 
 /**
- * The one-to-one assignment of min(rows, columns) pairs with the greatest total `score`. Throws a RangeError for a score that is
+ * The one-to-one assignment of min(rows, columns) pairs with the greatest total `score`. Throws an MsaeError for a score that is
  * not finite.
  */
 export function assignMaximum(score: Matrix): Assignment {
@@ -21,7 +22,8 @@ export function assignMaximum(score: Matrix): Assignment {
   const { rows, columns, data } = score;
   for (let at = 0; at < data.length; at++) {
     if (!Number.isFinite(data[at]!)) {
-      throw new RangeError(
+      throw msaeError(
+        'value',
         `assignMaximum: score (${Math.floor(at / columns)}, ${at % columns}) is ${data[at]}; every score must be finite`,
       );
     }

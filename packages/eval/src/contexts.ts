@@ -2,6 +2,7 @@
  * The tokens around which each latent fires most: for the report. A bounded heap of windows a latent, one pass,
  * O(N · contexts · window) memory.
  */
+import { msaeError } from '@msae/schema';
 import { type ActiveRows, activationAt, checkActiveRows } from './activeRows.ts';
 
 export interface ContextOptions {
@@ -51,7 +52,8 @@ export function contextCollector(options: ContextOptions): ContextCollector {
     add({ active, tokens, positions }) {
       checkActiveRows('contexts', active, nLatents);
       if (tokens.length !== active.rows || (positions && positions.length !== active.rows)) {
-        throw new RangeError(
+        throw msaeError(
+          'shape',
           `contexts: ${tokens.length} tokens and ${positions?.length ?? 'no'} positions for ${active.rows} rows of activations`,
         );
       }

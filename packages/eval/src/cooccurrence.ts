@@ -3,6 +3,7 @@
  * lossy counting (Manku & Motwani 2002): rare pairs are forgotten, and `maxUndercount` says how many joint firings any pair can
  * have lost. One pass.
  */
+import { msaeError } from '@msae/schema';
 import { type ActiveRows, checkActiveRows } from './activeRows.ts';
 
 export interface Cooccurrence {
@@ -38,7 +39,8 @@ interface PairCounts {
 
 export function cooccurrenceAccumulator(options: CooccurrenceOptions): CooccurrenceAccumulator {
   const { nLatents, maxPairs = 2 ** 23 } = options;
-  if (!(maxPairs >= 1)) throw new RangeError(`cooccurrence: maxPairs is ${maxPairs}; expected at least 1`);
+  if (!(maxPairs >= 1))
+    throw msaeError('option', `cooccurrence: maxPairs is ${maxPairs}; expected at least 1`);
   const exact = (nLatents * (nLatents - 1)) / 2 <= maxPairs;
   const pairs = exact ? triangle(nLatents) : boundedTable(nLatents, maxPairs);
   const fired = new Float64Array(nLatents);

@@ -4,7 +4,7 @@ import { checkMatrix, type Matrix, type Numbers } from './matrix.ts';
 
 /**
  * Reconstructions of every row, one matrix [B, d] for each length in `prefixes` (ascending): b_dec + Σ_{i < length} a_i W_dec_i.
- * Throws a RangeError when shapes disagree. The prefixes ascend strictly within 0 … N.
+ * Throws an MsaeError when shapes disagree. The prefixes ascend strictly within 0 … N.
  */
 export function decodeActive(options: {
   readonly active: ActiveRows;

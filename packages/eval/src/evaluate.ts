@@ -1,33 +1,32 @@
 /** Runs an SAE of @msae/core over a stream of activations: the only file here that touches tfjs. */
-import { type ActiveLatents, decodeActive, decodePrefixes, encode, encodeActive, fold, outputSite, type Sae } from '@msae/core';
-import { check, givenBy, list, msaeError, object, optional, type Schema, whole } from '@msae/schema';
+import {
+  type ActiveLatents,
+  activationTraits,
+  decodeActive,
+  decodePrefixes,
+  encode,
+  encodeActive,
+  fold,
+  outputSite,
+  type Sae,
+} from '@msae/core';
+import { encodeActiveKernel } from '@msae/core/backend';
+import { msaeError } from '@msae/schema';
 import * as tf from '@tensorflow/tfjs-core';
 import { type ActiveRows, activeRows, concatActiveRows } from './activeRows.ts';
-import { type Evaluation, type EvaluationOptions, evaluateLatents, type LatentSource } from './evaluateLatents.ts';
+import {
+  type Evaluation,
+  type EvaluationOptions,
+  evaluateLatents,
+  type LatentSource,
+} from './evaluateLatents.ts';
 import type { EvaluationBatch } from './evaluationBatch.ts';
 import type { Matrix } from './matrix.ts';
 import type { Metric } from './metrics/definition.ts';
 import type { StandardMetric } from './metrics/standard.ts';
 
-/** Most numbers of dense latents [rows, N] on the device at once, for activations that leave nothing inactive. */
+/** Most numbers of dense latents [rows, N] on the device at once. */
 const DENSE_NUMBERS = 1 << 23;
-
-const anything = <T>(expects: string, type: string): Schema<T> =>
-  optional(givenBy<T>(expects, (value) => typeof value === type && value !== null));
-
-/** Checks {@link EvaluationOptions}. */
-const optionsSchema: Schema<EvaluationOptions<Metric>> = object<EvaluationOptions<Metric>>({
-  metrics: optional(list(givenBy<Metric>('a metric', (value) => typeof (value as Metric | null)?.add === 'function'))),
-  prefixes: optional(list(whole({ min: 0 }), { help: 'prefix lengths to report' })),
-  totalRows: optional(whole({ min: 0, help: 'rows that will come' })),
-  onProgress: anything('a function', 'function'),
-  signal: anything('an AbortSignal', 'object'),
-  labelSets: anything('sets of labels', 'object'),
-  contexts: anything('an object with count, before or after', 'object'),
-  forest: anything('options of the forest', 'object'),
-  probeTokens: optional(whole({ min: 0, help: 'tokens kept for probes' })),
-  denseProbes: anything('a Map', 'object'),
-});
 
 /**
  * Evaluates `sae` on `batches` of raw activations, one pass, on the current tfjs backend, through the sparse kernels where the
@@ -47,7 +46,6 @@ export async function evaluate<M extends Metric = StandardMetric>(
   batches: AsyncIterable<EvaluationBatch> | Iterable<EvaluationBatch>,
   options: EvaluationOptions<M> = {},
 ): Promise<Evaluation<M>> {
-  check(optionsSchema, options, 'evaluate');
   return evaluateLatents(await saeLatents(sae), batches, options);
 }
 
@@ -61,55 +59,62 @@ export async function saeLatents(sae: Sae): Promise<LatentSource> {
     width: input.width,
     decoder: { data: await folded.W_dec(), rows: nLatents, columns },
     bias: await folded.b_dec(),
-    encode: (batch) => (leavesNothingInactive(sae) ? encodeDense(sae, batch) : encodeSparse(sae, batch)),
+    encode: (batch) => (isDense(sae) ? encodeDense(sae, batch) : encodeSparse(sae, batch)),
     reconstruct: (batch, active, prefixes) =>
-      leavesNothingInactive(sae)
-        ? reconstructDense(sae, batch, prefixes)
-        : reconstructSparse(sae, batch, active, prefixes),
+      isDense(sae) ? reconstructDense(sae, batch, prefixes) : reconstructSparse(sae, batch, active, prefixes),
   };
 }
 
-function leavesNothingInactive({ config }: Sae): boolean {
-  return selectsAll(config.activation);
+/** Is every latent always active, so that there are no lists? */
+function isDense({ config }: Sae): boolean {
+  return activationTraits(config.activation).selectsAll;
 }
 
 async function encodeSparse(sae: Sae, batch: EvaluationBatch): Promise<ActiveRows> {
-  const lists = withBatch(batch, (x) => encodeActive(sae, x));
-  try {
-    const [indices, values, counts] = await Promise.all([
-      lists.indices.data(),
-      lists.values.data(),
-      lists.counts.data(),
-    ]);
-    return listedRows({ indices, values, counts, capacity: lists.capacity }, batch.rows, lists.nLatents);
-  } finally {
-    lists.dispose();
-  }
+  const numbers = encodeActiveKernel.isOwn() ? 4 * DENSE_NUMBERS : DENSE_NUMBERS;
+  return inSlices(sae, batch, numbers, async (slice) => {
+    const lists = withBatch(slice, (x) => encodeActive(sae, x));
+    try {
+      const [indices, values, counts] = await Promise.all([
+        lists.indices.data(),
+        lists.values.data(),
+        lists.counts.data(),
+      ]);
+      // where nobody could look at the counts in time, rows may have been cut
+      if (counts.some((count) => count > lists.capacity)) return encodeDense(sae, slice);
+      return listedRows({ indices, values, counts, capacity: lists.capacity }, lists.nLatents);
+    } finally {
+      lists.dispose();
+    }
+  });
 }
 
 /** Lists of fixed width as lists one after the other; entries of exactly 0 are not active. */
 function listedRows(
-  lists: { indices: ArrayLike<number>; values: ArrayLike<number>; counts: ArrayLike<number>; capacity: number },
-  rows: number,
+  lists: {
+    readonly indices: ArrayLike<number>;
+    readonly values: ArrayLike<number>;
+    readonly counts: ArrayLike<number>;
+    readonly capacity: number;
+  },
   nLatents: number,
 ): ActiveRows {
-  const { capacity } = lists;
+  const { capacity, counts } = lists;
+  const rows = counts.length;
   const offsets = new Int32Array(rows + 1);
   let total = 0;
-  for (let r = 0; r < rows; r++) total += Math.min(lists.counts[r]!, capacity);
+  for (let r = 0; r < rows; r++) total += counts[r]!;
   const indices = new Int32Array(total);
-  const values = new Float32Array(total);
+  const values = new Float32Array(indices.length);
   let next = 0;
   for (let r = 0; r < rows; r++) {
-    for (let i = 0; i < Math.min(lists.counts[r]!, capacity); i++) {
+    for (let i = 0; i < counts[r]!; i++) {
       const value = lists.values[r * capacity + i]!;
       if (value === 0) continue;
       if (!Number.isFinite(value)) {
         throw msaeError(
           'value',
-          lists.counts[r]! > capacity
-            ? `evaluate: row ${r} of a batch has ${lists.counts[r]} active latents, more than the ${capacity} that the backend's lists hold; use another backend for this SAE`
-            : `evaluate: a latent of row ${r} of a batch is ${value}; the SAE's weights or the activations are not finite`,
+          `evaluate: a latent of row ${r} of a batch is ${value}; the SAE's weights or the activations are not finite`,
         );
       }
       indices[next] = lists.indices[r * capacity + i]!;
@@ -128,7 +133,8 @@ async function reconstructSparse(
   prefixes: readonly number[],
 ): Promise<Matrix[]> {
   let capacity = 1;
-  for (let r = 0; r < active.rows; r++) capacity = Math.max(capacity, active.offsets[r + 1]! - active.offsets[r]!);
+  for (let r = 0; r < active.rows; r++)
+    capacity = Math.max(capacity, active.offsets[r + 1]! - active.offsets[r]!);
   const out: Matrix[] = [];
   for (const length of prefixes) {
     const xHat = withBatch(batch, (x) => {
@@ -166,21 +172,23 @@ function cutLists(active: ActiveRows, length: number, capacity: number): ActiveL
 }
 
 async function encodeDense(sae: Sae, batch: EvaluationBatch): Promise<ActiveRows> {
-  const parts: ActiveRows[] = [];
-  for (const slice of slices(sae, batch)) {
+  return inSlices(sae, batch, DENSE_NUMBERS, async (slice) => {
     const latents = withBatch(slice, (x) => encode(sae, x));
-    const dense = await latents.data();
+    const data = await latents.data();
     latents.dispose();
-    parts.push(activeRows({ data: dense, rows: slice.rows, columns: sae.config.nLatents }));
-  }
-  return parts.length === 1 ? parts[0]! : concatActiveRows(parts, sae.config.nLatents);
+    return activeRows({ data, rows: slice.rows, columns: sae.config.nLatents });
+  });
 }
 
-async function reconstructDense(sae: Sae, batch: EvaluationBatch, prefixes: readonly number[]): Promise<Matrix[]> {
+async function reconstructDense(
+  sae: Sae,
+  batch: EvaluationBatch,
+  prefixes: readonly number[],
+): Promise<Matrix[]> {
   const columns = outputSite(sae.config).width;
   const out = prefixes.map(() => new Float32Array(batch.rows * columns));
   let from = 0;
-  for (const slice of slices(sae, batch)) {
+  for (const slice of slices(sae, batch, DENSE_NUMBERS)) {
     const rebuilt = withBatch(slice, (x) => decodePrefixes(sae, encode(sae, x), prefixes, { x }));
     for (const [p, tensor] of rebuilt.entries()) out[p]!.set(await tensor.data(), from * columns);
     tf.dispose(rebuilt);
@@ -189,9 +197,24 @@ async function reconstructDense(sae: Sae, batch: EvaluationBatch, prefixes: read
   return out.map((data) => ({ data, rows: batch.rows, columns }));
 }
 
-/** A batch in pieces whose dense latents fit the device. */
-function* slices(sae: Sae, { data, rows, width }: EvaluationBatch): Generator<EvaluationBatch> {
-  const size = Math.max(1, Math.floor(DENSE_NUMBERS / sae.config.nLatents));
+/** Encodes a batch in pieces whose latents are at most `numbers`, were all of them active. */
+async function inSlices(
+  sae: Sae,
+  batch: EvaluationBatch,
+  numbers: number,
+  run: (slice: EvaluationBatch) => Promise<ActiveRows>,
+): Promise<ActiveRows> {
+  const parts: ActiveRows[] = [];
+  for (const slice of slices(sae, batch, numbers)) parts.push(await run(slice));
+  return parts.length === 1 ? parts[0]! : concatActiveRows(parts, sae.config.nLatents);
+}
+
+function* slices(
+  { config }: Sae,
+  { data, rows, width }: EvaluationBatch,
+  numbers: number,
+): Generator<EvaluationBatch> {
+  const size = Math.max(1, Math.floor(numbers / config.nLatents));
   for (let from = 0; from < rows; from += size) {
     const to = Math.min(rows, from + size);
     yield { data: data.subarray(from * width, to * width), rows: to - from, width };

@@ -1,11 +1,12 @@
 /** One pass over a stream of activations that feeds every metric; knows nothing of tfjs (see evaluate.ts for the adaptor). */
 import { checkPrefixes } from '@msae/sampler';
-import { msaeError } from '@msae/schema';
+import { check, givenBy, list, msaeError, object, optional, type Schema, whole } from '@msae/schema';
 import type { ActiveRows } from './activeRows.ts';
 import { decodeActive } from './decodeActive.ts';
 import type { EvaluationBatch } from './evaluationBatch.ts';
 import type { Matrix, Numbers } from './matrix.ts';
 import type { Metric, MetricContext, TableRow } from './metrics/definition.ts';
+import { standardEntries } from './metrics/options.ts';
 import {
   type MetricResults,
   type StandardMetric,
@@ -24,6 +25,26 @@ export interface EvaluationOptions<M extends Metric = StandardMetric> extends St
   readonly onProgress?: (rows: number) => void;
   readonly signal?: AbortSignal;
 }
+
+/** Checks {@link EvaluationOptions}. */
+export const evaluationOptionsSchema: Schema<EvaluationOptions<Metric>> = object<EvaluationOptions<Metric>>({
+  metrics: optional(
+    list(givenBy<Metric>('a metric { name, start, add, result }', isMetric), { help: 'what to measure' }),
+  ),
+  prefixes: optional(list(whole({ min: 0 }), { help: 'prefix lengths to report, ascending' })),
+  totalRows: optional(whole({ min: 0, help: 'rows that will come' })),
+  onProgress: optional(
+    givenBy<(rows: number) => void>('a function', (value) => typeof value === 'function', {
+      help: 'called after every batch with the rows so far',
+    }),
+  ),
+  signal: optional(
+    givenBy<AbortSignal>('an AbortSignal', (value) => value instanceof AbortSignal, {
+      help: 'ends the evaluation early',
+    }),
+  ),
+  ...standardEntries,
+});
 
 /** The latents of an SAE, or of anything like one, as plain arrays. */
 export interface LatentSource {
@@ -74,13 +95,21 @@ export async function evaluateLatents<M extends Metric = StandardMetric>(
   options: EvaluationOptions<M> = {},
 ): Promise<Evaluation<M>> {
   const { nLatents, width, decoder, bias } = source;
-  const metrics: readonly Metric[] = options.metrics ?? standardMetrics(options);
+  check(evaluationOptionsSchema, options, 'evaluate');
+  const metrics = metricsOf(options);
   checkNames(metrics);
   const prefixes = [...(options.prefixes ?? [])];
   if (prefixes.at(-1) !== nLatents) prefixes.push(nLatents);
   checkPrefixes({ lengths: prefixes, weights: prefixes.map(() => 1) }, nLatents);
   const columns = decoder.columns;
-  const context: MetricContext = { nLatents, width: columns, decoder, bias, prefixes, totalRows: options.totalRows };
+  const context: MetricContext = {
+    nLatents,
+    width: columns,
+    decoder,
+    bias,
+    prefixes,
+    totalRows: options.totalRows,
+  };
   const states = metrics.map((metric) => metric.start(context));
   let rows = 0;
   for await (const batch of batches) {
@@ -122,6 +151,28 @@ export async function evaluateLatents<M extends Metric = StandardMetric>(
   return { nLatents, width, tokens: rows, table, ...named } as Evaluation<M>;
 }
 
+function isMetric(value: unknown): boolean {
+  const { start, add, result } = (value ?? {}) as Partial<Metric>;
+  return [start, add, result].every((part) => typeof part === 'function');
+}
+
+/** The metrics that are given, or the standard ones. Options of the latter would have no effect beside the former. */
+function metricsOf(options: EvaluationOptions<Metric>): readonly Metric[] {
+  const given = Object.keys(standardEntries) as (keyof StandardMetricOptions)[];
+  const standard: StandardMetricOptions = Object.fromEntries(
+    given.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]),
+  );
+  if (options.metrics === undefined) return standardMetrics(standard);
+  const [unused] = Object.keys(standard);
+  if (unused !== undefined) {
+    throw msaeError(
+      'option',
+      `evaluate: ${unused} is an option of the standard metrics, which the list of metrics replaces; give it to them: metrics: [...standardMetrics({ ${unused} }), …]`,
+    );
+  }
+  return options.metrics;
+}
+
 function finite(value: number | null): number | null {
   return value !== null && Number.isFinite(value) ? value : null;
 }
@@ -140,7 +191,10 @@ function checkNames(metrics: readonly Metric[]): void {
   const seen = new Set(OWN);
   for (const { name } of metrics) {
     if (seen.has(name)) {
-      throw msaeError('option', `evaluate: two metrics are called ${name}, or it is a name of the evaluation itself (${OWN.join(', ')})`);
+      throw msaeError(
+        'option',
+        `evaluate: two metrics are called ${name}, or it is a name of the evaluation itself (${OWN.join(', ')})`,
+      );
     }
     seen.add(name);
   }

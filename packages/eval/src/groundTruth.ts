@@ -3,6 +3,7 @@
  * (absorption)? Per-latent scores follow SAELens's sae_lens/synthetic/evals.py; absorption on a tree is SAEBench's notion with the
  * true directions in the place of probes: P(matched parent latent silent | a read-out child is active).
  */
+import { msaeError } from '@msae/schema';
 import type { LatentMatch } from './matchLatents.ts';
 import { checkMatrix, cosineMatrix, type Matrix } from './matrix.ts';
 
@@ -16,7 +17,7 @@ export interface DetectionScore {
 
 export interface GroundTruthOptions {
   readonly match: LatentMatch;
-  /** Latent activations [S, N] on S samples; active means above `activeAbove`. */
+  /** Latent activations [S, N] on S samples; active means of a size above `activeAbove`. */
   readonly latents: Matrix;
   /** True feature activations [S, F] on the same samples. */
   readonly features: Matrix;
@@ -26,7 +27,7 @@ export interface GroundTruthOptions {
   readonly decoder?: Matrix;
   /** For every feature the index of its parent feature in the tree, -1 for a root; left out: no tree, no absorption. */
   readonly parentOfFeature?: ArrayLike<number>;
-  /** An activation counts as active above this. Default 0. */
+  /** An activation of a size above this counts as active. Default 0. */
   readonly activeAbove?: number;
 }
 
@@ -62,7 +63,7 @@ export interface TreeMetrics {
   readonly parentLatentChildFeature: { readonly mean: number; readonly meanAbsolute: number };
 }
 
-/** Ground-truth metrics on one set of samples. Throws a RangeError when shapes disagree. */
+/** Ground-truth metrics on one set of samples. Throws an MsaeError when shapes disagree. */
 export function groundTruthMetrics(options: GroundTruthOptions): GroundTruthMetrics {
   const { match, latents, features, activeAbove = 0 } = options;
   const nLatents = match.nearestFeature.length;
@@ -70,7 +71,7 @@ export function groundTruthMetrics(options: GroundTruthOptions): GroundTruthMetr
   checkMatrix('groundTruthMetrics: latents', latents, nLatents);
   checkMatrix('groundTruthMetrics: features', features, nFeatures, latents.rows);
   const samples = latents.rows;
-  if (samples === 0) throw new RangeError('groundTruthMetrics: no samples; at least one row is needed');
+  if (samples === 0) throw msaeError('value', 'groundTruthMetrics: no samples; at least one row is needed');
 
   // counts over samples: fired [N], active [F], both [N, F]
   const fired = new Float64Array(nLatents);
@@ -86,7 +87,7 @@ export function groundTruthMetrics(options: GroundTruthOptions): GroundTruthMetr
       }
     }
     for (let i = 0; i < nLatents; i++) {
-      if (!(latents.data[s * nLatents + i]! > activeAbove)) continue;
+      if (!(Math.abs(latents.data[s * nLatents + i]!) > activeAbove)) continue;
       fired[i]! += 1;
       for (const j of on) both[i * nFeatures + j]! += 1;
     }
@@ -133,7 +134,8 @@ function treeMetrics(options: GroundTruthOptions, parentOfFeature: ArrayLike<num
   const { match, latents, features, activeAbove = 0 } = options;
   const nFeatures = features.columns;
   if (parentOfFeature.length !== nFeatures) {
-    throw new RangeError(
+    throw msaeError(
+      'shape',
       `groundTruthMetrics: parentOfFeature has ${parentOfFeature.length} entries, expected ${nFeatures}, one a feature`,
     );
   }
@@ -142,7 +144,8 @@ function treeMetrics(options: GroundTruthOptions, parentOfFeature: ArrayLike<num
     const parent = parentOfFeature[j]!;
     if (parent < 0) continue;
     if (!Number.isInteger(parent) || parent >= nFeatures) {
-      throw new RangeError(
+      throw msaeError(
+        'option',
         `groundTruthMetrics: parentOfFeature[${j}] is ${parent}; expected -1 or a feature below ${nFeatures}`,
       );
     }
@@ -156,7 +159,7 @@ function treeMetrics(options: GroundTruthOptions, parentOfFeature: ArrayLike<num
     for (let s = 0; s < features.rows; s++) {
       if (!children.some((j) => features.data[s * nFeatures + j]! > 0)) continue;
       withChild += 1;
-      if (latent < 0 || !(latents.data[s * latents.columns + latent]! > activeAbove)) silent += 1;
+      if (latent < 0 || !(Math.abs(latents.data[s * latents.columns + latent]!) > activeAbove)) silent += 1;
     }
     if (withChild > 0) perParent.push({ parent, absorption: silent / withChild, samples: withChild });
   }

@@ -139,10 +139,10 @@ function splitLatents(
   return { latents: ranked.slice(0, kept), sparseF1 };
 }
 
-/** One factor for all latents, so that the mean active value is 1 and the L1 weight means the same at every scale of x. */
+/** One factor for all latents, so that the mean size of what is active is 1 and the L1 weight means the same at every scale of x. */
 function scaled(m: Matrix): Matrix {
-  const positive = Array.from(m.data).filter((value) => value > 0);
-  const mean = positive.reduce((sum, value) => sum + value, 0) / Math.max(1, positive.length);
+  const active = Array.from(m.data).filter((value) => value !== 0);
+  const mean = active.reduce((sum, value) => sum + Math.abs(value), 0) / Math.max(1, active.length);
   return mean > 0 ? { ...m, data: Float64Array.from(m.data, (value) => value / mean) } : m;
 }
 

@@ -1,4 +1,5 @@
 /** What kind of token a latent fires on, given a label (part of speech, first letter, …) for every token. */
+import { msaeError } from '@msae/schema';
 import { type ActiveRows, checkActiveRows } from './activeRows.ts';
 
 export interface LabelShare {
@@ -20,7 +21,7 @@ export interface LabelProfileAccumulator {
   base(): Float64Array;
 }
 
-/** Counts labels for every latent: O(N · L) memory. Throws a RangeError for a label of `nLabels` or more. */
+/** Counts labels for every latent: O(N · L) memory. Throws an MsaeError for a label of `nLabels` or more. */
 export function labelProfiles(options: {
   readonly nLatents: number;
   readonly nLabels: number;
@@ -34,13 +35,16 @@ export function labelProfiles(options: {
     add(active, labels) {
       checkActiveRows('labelProfiles', active, nLatents);
       if (labels.length !== active.rows) {
-        throw new RangeError(`labelProfiles: ${labels.length} labels for ${active.rows} rows of activations`);
+        throw msaeError(
+          'shape',
+          `labelProfiles: ${labels.length} labels for ${active.rows} rows of activations`,
+        );
       }
       for (let r = 0; r < active.rows; r++) {
         const label = labels[r]!;
         if (label < 0) continue;
         if (label >= nLabels)
-          throw new RangeError(`labelProfiles: label ${label} of row ${r}; expected below ${nLabels}`);
+          throw msaeError('value', `labelProfiles: label ${label} of row ${r}; expected below ${nLabels}`);
         totals[label]! += 1;
         tokens += 1;
         for (let at = active.offsets[r]!; at < active.offsets[r + 1]!; at++) {

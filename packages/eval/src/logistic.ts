@@ -4,6 +4,7 @@
  * better conditioned. The Newton step comes from a Cholesky factorisation up to a few hundred features, above that from conjugate
  * gradients (as LIBLINEAR's: Lin, Weng & Keerthi 2008).
  */
+import { msaeError } from '@msae/schema';
 import { multiply, multiplyTransposed } from './affineProduct.ts';
 import { conjugateGradientStep } from './conjugateGradient.ts';
 import { checkMatrix, type Matrix } from './matrix.ts';
@@ -26,7 +27,7 @@ export interface LogisticModel {
   readonly iterations: number;
 }
 
-/** Fits labels (truthy = positive) from samples x [S, D]. Throws a RangeError unless both classes occur. */
+/** Fits labels (truthy = positive) from samples x [S, D]. Throws an MsaeError unless both classes occur. */
 export function fitLogistic(
   x: Matrix,
   labels: ArrayLike<number | boolean>,
@@ -35,11 +36,14 @@ export function fitLogistic(
   const { c = 1, tolerance = 1e-9, maxIterations = 200 } = options;
   checkMatrix('fitLogistic: x', x);
   const { rows: n, columns: d } = x;
-  if (labels.length !== n) throw new RangeError(`fitLogistic: ${labels.length} labels for ${n} samples`);
+  if (labels.length !== n) throw msaeError('shape', `fitLogistic: ${labels.length} labels for ${n} samples`);
   const target = Float64Array.from({ length: n }, (_, s) => (labels[s] ? 1 : 0));
   const positives = target.reduce((sum, t) => sum + t, 0);
   if (positives === 0 || positives === n) {
-    throw new RangeError(`fitLogistic: ${positives} of ${n} samples are positive; both classes are needed`);
+    throw msaeError(
+      'value',
+      `fitLogistic: ${positives} of ${n} samples are positive; both classes are needed`,
+    );
   }
   const { data, mean } = centred(x);
   const w = new Float64Array(d + 1); // the intercept comes last

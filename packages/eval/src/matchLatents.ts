@@ -2,6 +2,7 @@
  * Which latent stands for which known feature. MCC, MMCS and uniqueness as in SAELens's synthetic evaluation
  * (sae_lens/synthetic/evals.py); the matching by activations is the one of the write-up's notebook.
  */
+import { msaeError } from '@msae/schema';
 import { assignMaximum } from './assignment.ts';
 import { checkMatrix, cosineMatrix, type Matrix } from './matrix.ts';
 
@@ -36,14 +37,15 @@ export interface LatentMatch {
   readonly cosines: Float64Array;
 }
 
-/** Matches latents with known features, one to one. Throws a RangeError when shapes disagree or a number is not finite. */
+/** Matches latents with known features, one to one. Throws an MsaeError when shapes disagree or a number is not finite. */
 export function matchLatents(options: MatchOptions): LatentMatch {
   const { decoder, truth, activations } = options;
   checkMatrix('matchLatents: decoder', decoder);
   checkMatrix('matchLatents: truth', truth, decoder.columns);
   const [nLatents, nFeatures] = [decoder.rows, truth.rows];
   if (nLatents === 0 || nFeatures === 0) {
-    throw new RangeError(
+    throw msaeError(
+      'shape',
       `matchLatents: ${nLatents} latents and ${nFeatures} features; at least one of each is needed`,
     );
   }

@@ -1,4 +1,5 @@
 /** Row-major matrices of plain numbers: what every metric here takes, so that no metric needs tfjs. */
+import { msaeError } from '@msae/schema';
 
 /** Any flat array of numbers. */
 export type Numbers = ArrayLike<number>;
@@ -10,26 +11,27 @@ export interface Matrix {
   readonly columns: number;
 }
 
-/** A matrix over existing data; rows default to `data.length / columns`. Throws a RangeError when the sizes disagree. */
+/** A matrix over existing data; rows default to `data.length / columns`. Throws an MsaeError when the sizes disagree. */
 export function matrix(data: Numbers, columns: number, rows: number = data.length / columns): Matrix {
   const result: Matrix = { data, rows, columns };
   checkMatrix('matrix', result);
   return result;
 }
 
-/** Throws a RangeError that names `name` unless `m` is consistent and, where given, has `columns` and `rows`. */
+/** Throws an MsaeError that names `name` unless `m` is consistent and, where given, has `columns` and `rows`. */
 export function checkMatrix(name: string, m: Matrix, columns?: number, rows?: number): void {
   const whole = Number.isInteger(m.rows) && Number.isInteger(m.columns) && m.rows >= 0 && m.columns > 0;
   if (!whole || m.data.length !== m.rows * m.columns) {
-    throw new RangeError(
+    throw msaeError(
+      'shape',
       `${name}: ${m.data.length} numbers do not make ${m.rows} rows of ${m.columns}; expected data.length = rows × columns`,
     );
   }
   if (columns !== undefined && m.columns !== columns) {
-    throw new RangeError(`${name}: rows are ${m.columns} wide, expected ${columns}`);
+    throw msaeError('shape', `${name}: rows are ${m.columns} wide, expected ${columns}`);
   }
   if (rows !== undefined && m.rows !== rows) {
-    throw new RangeError(`${name}: has ${m.rows} rows, expected ${rows}`);
+    throw msaeError('shape', `${name}: has ${m.rows} rows, expected ${rows}`);
   }
 }
 
@@ -69,7 +71,7 @@ export function unitRows(m: Matrix): Float64Array {
   const norms = rowNorms(m);
   const unit = new Float64Array(m.data.length);
   for (let i = 0; i < m.rows; i++) {
-    if (!Number.isFinite(norms[i]!)) throw new RangeError(`row ${i} holds a number that is not finite`);
+    if (!Number.isFinite(norms[i]!)) throw msaeError('value', `row ${i} holds a number that is not finite`);
     const scale = norms[i]! > 0 ? 1 / norms[i]! : 0;
     for (let at = i * m.columns, end = at + m.columns; at < end; at++) unit[at] = m.data[at]! * scale;
   }

@@ -1,4 +1,5 @@
 /** The labelled tokens that probes are trained and tested on, and how one-against-the-rest tasks are drawn from them. */
+import { msaeError } from '@msae/schema';
 import type { ActiveRows } from './activeRows.ts';
 import { checkActiveRows } from './activeRows.ts';
 import { checkMatrix, type Matrix } from './matrix.ts';
@@ -35,19 +36,19 @@ export interface TaskOptions {
   readonly negativesPerPositive?: number;
 }
 
-/** One task a label that occurs often enough. Deterministic. Throws a RangeError when sizes disagree. */
+/** One task a label that occurs often enough. Deterministic. Throws an MsaeError when sizes disagree. */
 export function probeTasks(sample: ProbeSample, options: TaskOptions = {}): ProbeTask[] {
   const { minPerLabel = 50, maxPerLabel = 1000, negativesPerPositive = 1 } = options;
   const { x, active, labels, nLabels } = sample;
   checkMatrix('probe sample: x', x, undefined, active.rows);
   checkActiveRows('probe sample', active, active.nLatents);
   if (labels.length !== active.rows) {
-    throw new RangeError(`probe sample: ${labels.length} labels for ${active.rows} tokens`);
+    throw msaeError('shape', `probe sample: ${labels.length} labels for ${active.rows} tokens`);
   }
   const byLabel: number[][] = Array.from({ length: nLabels }, () => []);
   for (let s = 0; s < labels.length; s++) {
     if (labels[s]! >= nLabels)
-      throw new RangeError(`probe sample: label ${labels[s]}; expected below ${nLabels}`);
+      throw msaeError('value', `probe sample: label ${labels[s]}; expected below ${nLabels}`);
     if (labels[s]! >= 0) byLabel[labels[s]!]!.push(s);
   }
   const tasks: ProbeTask[] = [];

@@ -2,6 +2,7 @@
  * How well x is rebuilt. FVU = Σ‖x−x̂‖² / Σ‖x−x̄‖² with x̄ the mean over all tokens, one vector; the definition of the literature
  * (SAELens up to 6.45 and SAEBench divide by something else, see their issue history). One pass, O(d) memory.
  */
+import { msaeError } from '@msae/schema';
 import { checkMatrix, type Matrix } from './matrix.ts';
 
 export interface ReconstructionMetrics {
@@ -23,7 +24,7 @@ export interface ReconstructionMetrics {
 }
 
 export interface ReconstructionAccumulator {
-  /** Adds tokens `x` [B, d] with their reconstructions `xHat` [B, d]. Throws a RangeError for other shapes or numbers not finite. */
+  /** Adds tokens `x` [B, d] with their reconstructions `xHat` [B, d]. Throws an MsaeError for other shapes or numbers not finite. */
   add(x: Matrix, xHat: Matrix): void;
   result(): ReconstructionMetrics;
 }
@@ -58,7 +59,8 @@ export function reconstructionAccumulator(width: number): ReconstructionAccumula
           xy += a * b;
         }
         if (!Number.isFinite(error)) {
-          throw new RangeError(
+          throw msaeError(
+            'value',
             `reconstruction: token ${tokens + r} or its reconstruction holds a number that is not finite`,
           );
         }
@@ -74,7 +76,7 @@ export function reconstructionAccumulator(width: number): ReconstructionAccumula
       tokens += x.rows;
     },
     result() {
-      if (tokens === 0) throw new RangeError('reconstruction: no tokens were added');
+      if (tokens === 0) throw msaeError('value', 'reconstruction: no tokens were added');
       const variance = squares - sumX.reduce((sum, value) => sum + value * value, 0) / tokens;
       const fvu = variance > 0 ? errors / variance : Number.NaN;
       return {

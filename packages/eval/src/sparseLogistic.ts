@@ -2,6 +2,7 @@
  * L1-regularised logistic regression on few features of many samples: Σ log(1 + exp(−y (wᵀx + b))) / S + λ ‖w‖₁, intercept not
  * penalised, by FISTA with restarts (Beck & Teboulle 2009; O'Donoghue & Candès 2015). It ranks latents for k-sparse probes.
  */
+import { msaeError } from '@msae/schema';
 import { checkMatrix, type Matrix } from './matrix.ts';
 
 export interface SparseLogisticOptions {
@@ -12,7 +13,7 @@ export interface SparseLogisticOptions {
   readonly maxIterations?: number;
 }
 
-/** Weights [D] of the features in x [S, D]; most are exactly 0. Throws a RangeError for another number of labels than samples. */
+/** Weights [D] of the features in x [S, D]; most are exactly 0. Throws an MsaeError for another number of labels than samples. */
 export function fitSparseLogistic(
   x: Matrix,
   labels: ArrayLike<number | boolean>,
@@ -22,7 +23,7 @@ export function fitSparseLogistic(
   checkMatrix('fitSparseLogistic: x', x);
   const { rows: n, columns: d } = x;
   if (labels.length !== n)
-    throw new RangeError(`fitSparseLogistic: ${labels.length} labels for ${n} samples`);
+    throw msaeError('shape', `fitSparseLogistic: ${labels.length} labels for ${n} samples`);
   const rows = compress(x);
   const rate = 1 / (0.25 * largestEigenvalue(rows, n, d) + 1e-12);
   let w = new Float64Array(d + 1); // the intercept comes last

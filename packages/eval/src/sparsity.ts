@@ -1,4 +1,5 @@
 /** How much fires: L0, L1, firing densities, dead and dense latents. One pass, O(N) memory. */
+import { msaeError } from '@msae/schema';
 import { type ActiveRows, checkActiveRows } from './activeRows.ts';
 
 export interface SparsityMetrics {
@@ -26,7 +27,7 @@ export interface SparsityAccumulator {
   result(): SparsityMetrics;
 }
 
-/** Accumulates sparsity metrics of `nLatents` latents. `result` throws a RangeError when nothing was added. */
+/** Accumulates sparsity metrics of `nLatents` latents. `result` throws an MsaeError when nothing was added. */
 export function sparsityAccumulator(nLatents: number): SparsityAccumulator {
   const fired = new Float64Array(nLatents);
   const sums = new Float64Array(nLatents);
@@ -48,7 +49,7 @@ export function sparsityAccumulator(nLatents: number): SparsityAccumulator {
       }
     },
     result() {
-      if (tokens === 0) throw new RangeError('sparsity: no tokens were added');
+      if (tokens === 0) throw msaeError('value', 'sparsity: no tokens were added');
       const densities = fired.map((count) => count / tokens);
       const share = (test: (density: number) => boolean) => densities.filter(test).length / nLatents;
       return {

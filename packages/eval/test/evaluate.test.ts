@@ -2,13 +2,7 @@ import { createSae, decode, encode, topK } from '@msae/core';
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import {
-  type EvaluationBatch,
-  evaluateLatents,
-  evaluateSae,
-  evaluationToJson,
-  matrix,
-} from '../src/index.ts';
+import { type EvaluationBatch, evaluate, evaluateLatents, evaluationToJson, matrix } from '../src/index.ts';
 
 const [rows, d, n] = [300, 6, 16];
 const noise = (s: number) => {
@@ -36,12 +30,12 @@ beforeAll(async () => {
   await tf.setBackend('cpu');
 });
 
-describe('evaluateSae', () => {
+describe('evaluate', () => {
   it("equals metrics from core's own encode and decode, leaks nothing, and does not depend on the batch size", async () => {
     const sae = createSae({ dModel: d, nLatents: n, activation: topK(4), init: 'tied', seed: 1 });
     sae.params.b_dec.assign(tf.tensor1d([0, 1, 2, 3, 4, 5]));
     const before = tf.memory().numTensors;
-    const evaluation = await evaluateSae(sae, batches(100), {
+    const evaluation = await evaluate(sae, batches(100), {
       prefixes: [0, 8],
       labelSets: [{ name: 'parity', names: ['even', 'odd'], labelsOf: (b) => b.tokenIds!.map((t) => t % 2) }],
       totalRows: rows,
@@ -76,16 +70,16 @@ describe('evaluateSae', () => {
     expect(evaluation.sparsity.l0).toBeCloseTo(dense.filter((v) => v !== 0).length / rows, 10);
     expect(evaluation.prefixes[2]?.l0).toBeCloseTo(evaluation.sparsity.l0, 10);
 
-    const other = await evaluateSae(sae, batches(50), { prefixes: [0, 8] });
+    const other = await evaluate(sae, batches(50), { prefixes: [0, 8] });
     expect(other.reconstruction.fvu).toBeCloseTo(evaluation.reconstruction.fvu, 12);
     expect(other.forest.parent).toEqual(evaluation.forest.parent);
-    expect(other.latents[3]?.contexts).toEqual(evaluation.latents[3]?.contexts);
+    expect(other.contexts[3]).toEqual(evaluation.contexts[3]);
     sae.dispose();
   });
 
   it('profiles labels and probes them; JSON has no typed arrays and no NaN', async () => {
     const sae = createSae({ dModel: d, nLatents: n, activation: topK(4), seed: 2 });
-    const evaluation = await evaluateSae(sae, batches(64), {
+    const evaluation = await evaluate(sae, batches(64), {
       labelSets: [
         {
           name: 'half',
@@ -99,25 +93,27 @@ describe('evaluateSae', () => {
     expect(evaluation.probes[0]?.sparseProbing.perLabel).toHaveLength(2);
     const parsed = JSON.parse(evaluationToJson(evaluation));
     expect(parsed.sparsity.densities).toHaveLength(n);
-    expect(parsed.latents[0].histogram.counts).toHaveLength(32);
+    expect(parsed.histograms[0].counts).toHaveLength(32);
     expect(parsed.reconstruction.fvu).toBeCloseTo(evaluation.reconstruction.fvu, 3);
     sae.dispose();
   });
 
   it('leaves contexts out when there are no token ids', async () => {
     const sae = createSae({ dModel: d, nLatents: n, seed: 0 });
-    const evaluation = await evaluateSae(sae, [{ data, rows, width: d }]);
-    expect(evaluation.latents.every((l) => l.contexts.length === 0)).toBe(true);
+    const evaluation = await evaluate(sae, [{ data, rows, width: d }]);
+    expect(evaluation.contexts.every((contexts) => contexts.length === 0)).toBe(true);
     sae.dispose();
   });
 
   it('refuses another width, an empty stream, NaN and bad prefixes', async () => {
     const sae = createSae({ dModel: 5, nLatents: n, seed: 0 });
-    await expect(evaluateSae(sae, batches(100))).rejects.toThrow(/6 wide but the SAE was made for 5/);
-    await expect(evaluateSae(sae, [])).rejects.toThrow(/holds no rows/);
-    await expect(evaluateSae(sae, [], { prefixes: [4, 4] })).rejects.toThrow(/prefixes: .* ascending/);
+    await expect(evaluate(sae, batches(100))).rejects.toThrow(/6 wide but the SAE was made for 5/);
+    await expect(evaluate(sae, [])).rejects.toThrow(/holds no rows/);
+    await expect(evaluate(sae, [], { prefixes: [4, 4] })).rejects.toThrow(
+      /prefixes: .* must increase strictly/,
+    );
     const bad = Float32Array.from([1, 2, Number.NaN, 4, 5]);
-    await expect(evaluateSae(sae, [{ data: bad, rows: 1, width: 5 }])).rejects.toThrow(/not finite|NaN/);
+    await expect(evaluate(sae, [{ data: bad, rows: 1, width: 5 }])).rejects.toThrow(/not finite|NaN/);
     sae.dispose();
   });
 });
@@ -141,7 +137,7 @@ it('4,096 latents, 24 active, 20,000 tokens: bounded memory and a few seconds', 
   const evaluation = await evaluateLatents(
     {
       nLatents: N,
-      dModel: width,
+      width,
       decoder,
       bias: new Float32Array(width),
       encode: ({ rows: r, data: x }) => {

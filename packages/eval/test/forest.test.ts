@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { activeRows, contextCollector, cooccurrenceAccumulator, latentForest, matrix } from '../src/index.ts';
+import { contextCollector } from '../src/contexts.ts';
+import { cooccurrenceAccumulator } from '../src/cooccurrence.ts';
+import { latentForest } from '../src/forest.ts';
+import { activeRows, matrix } from '../src/index.ts';
 
 /** 400 tokens: 0 fires on half; 1 on half of those; 2 on half of those; 3 (rarely) with 0 alone; 4 apart from all. */
 function chain(order: number[] = [0, 1, 2, 3, 4]) {

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { assignMaximum, groundTruthMetrics, matchLatents, matrix, selfSimilarity } from '../src/index.ts';
+import { assignMaximum } from '../src/assignment.ts';
+import { groundTruthMetrics, matchLatents, matrix } from '../src/index.ts';
+import { selfSimilarity } from '../src/selfSimilarity.ts';
 import fixture from './fixtures/ground-truth.json' with { type: 'json' };
 
 const truth = matrix(fixture.truth, fixture.d);

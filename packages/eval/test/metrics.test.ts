@@ -1,18 +1,16 @@
 import { describe, expect, it } from 'vitest';
+import { activationHistograms } from '../src/activationHistogram.ts';
+import { cooccurrenceAccumulator } from '../src/cooccurrence.ts';
 import {
   type ActiveRows,
-  activationHistograms,
   activeRows,
-  ceRecovered,
-  cooccurrenceAccumulator,
   densityHistogram,
-  klRecovered,
-  labelProfiles,
   logitEffects,
   matrix,
   reconstructionAccumulator,
-  sparsityAccumulator,
 } from '../src/index.ts';
+import { labelProfiles } from '../src/labelProfile.ts';
+import { sparsityAccumulator } from '../src/sparsity.ts';
 import fixture from './fixtures/metrics.json' with { type: 'json' };
 
 const { s, n, d } = fixture;
@@ -171,15 +169,6 @@ it('labelProfiles: share, recall and lift', () => {
   ]);
   expect(profiles.profile(1)).toEqual([{ label: 1, share: 1, recall: 1, lift: 2 }]);
   expect(() => profiles.add(activeRows(matrix([1, 0], 2)), [3])).toThrow(/label 3 of row 0/);
-});
-
-it('ceRecovered and klRecovered', () => {
-  const losses = { clean: 3, reconstructed: 3.1, zeroAblated: 8, meanAblated: 5 };
-  expect(ceRecovered(losses).overZero).toBeCloseTo(0.98, 12);
-  expect(ceRecovered(losses).overMean).toBeCloseTo(0.95, 12);
-  expect(ceRecovered({ clean: 3, reconstructed: 3, zeroAblated: 4 })).toEqual({ overZero: 1 });
-  expect(klRecovered({ reconstructed: 0.5, ablated: 2 })).toBe(0.75);
-  expect(() => ceRecovered({ ...losses, clean: Number.NaN })).toThrow(/clean is NaN/);
 });
 
 it('logitEffects equal NumPy', () => {

@@ -1,13 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import {
-  absorption,
-  activeRows,
-  fitLogistic,
-  fitSparseLogistic,
-  labelAbsorption,
-  matrix,
-  sparseProbing,
-} from '../src/index.ts';
+import { absorption } from '../src/absorption.ts';
+import { activeRows, matrix } from '../src/index.ts';
+import { labelAbsorption } from '../src/labelAbsorption.ts';
+import { fitLogistic } from '../src/logistic.ts';
+import { fitSparseLogistic } from '../src/sparseLogistic.ts';
+import { sparseProbing } from '../src/sparseProbing.ts';
 import fixture from './fixtures/metrics.json' with { type: 'json' };
 
 const { n, d } = fixture;

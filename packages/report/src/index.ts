@@ -4,13 +4,9 @@
  */
 export { renderReport } from './renderReport.ts';
 export type {
-  ContextInput,
   CurvePoint,
   EvaluationInput,
   Fact,
-  ForestInput,
-  LatentInput,
-  ProbesInput,
   RecoveredInput,
   ReportInput,
   ReportRun,

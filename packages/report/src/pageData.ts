@@ -98,9 +98,11 @@ export interface PageContexts {
   /** u8 each, one entry a context. */
   readonly lengths: Packed;
   readonly focus: Packed;
-  /** u16 or u32 ids, and u8 activations as 255ths of the latent's greatest; one entry a token. */
+  /** u16 or u32 ids, and u8 magnitudes of activations as 255ths of the latent's greatest; one entry a token. */
   readonly tokens: Packed;
   readonly shades: Packed;
+  /** u8, 1 where an activation is below 0, one entry a token; null where none is. */
+  readonly negative: Packed | null;
 }
 
 export interface PageLabels {

@@ -1,5 +1,6 @@
 /** One run packed for the page. */
 import { densityHistogram, type LogitEffects, type Numbers } from '@msae/eval/metrics';
+import { msaeError } from '@msae/schema';
 import { pack, tokenArray } from './pack.ts';
 import type {
   PageContexts,
@@ -11,24 +12,35 @@ import type {
   PageRun,
 } from './pageData.ts';
 import { finite } from './pageMetrics.ts';
-import type { CurvePoint, LatentInput, ReportRun } from './reportInput.ts';
+import type { CurvePoint, EvaluationInput, LabelsInput, ReportRun } from './reportInput.ts';
 
 /** Points of a training curve that the page keeps. */
 const CURVE_POINTS = 400;
 
-/** Packs a run. Throws a RangeError that names the run when its parts do not belong to the same number of latents. */
+/** Packs a run. @throws MsaeError `shape` that names the run when its parts do not belong to the same number of latents */
 export function pageRun(run: ReportRun): PageRun {
   const { evaluation } = run;
   const n = evaluation.nLatents;
+  for (const part of ['table', 'sparsity', 'prefixes'] as const) {
+    if (evaluation[part] === undefined) {
+      throw msaeError(
+        'missing',
+        `report: run "${run.name}": the evaluation has no ${part}; evaluate with standardMetrics() of @msae/eval among the metrics`,
+      );
+    }
+  }
   const sizes: Record<string, number> = {
-    'evaluation.latents': evaluation.latents.length,
     'evaluation.sparsity.densities': evaluation.sparsity.densities.length,
     'evaluation.forest.parent': evaluation.forest?.parent.length ?? n,
+    'evaluation.histograms': evaluation.histograms?.length ?? n,
+    'evaluation.contexts': evaluation.contexts?.length ?? n,
+    'evaluation.labels.profiles': evaluation.labels?.profiles.length ?? n,
     logitEffects: run.logitEffects?.length ?? n,
   };
   for (const [name, size] of Object.entries(sizes)) {
     if (size !== n) {
-      throw new RangeError(
+      throw msaeError(
+        'shape',
         `report: run "${run.name}": ${name} has ${size} entries, but the SAE has ${n} latents`,
       );
     }
@@ -51,9 +63,9 @@ export function pageRun(run: ReportRun): PageRun {
     means: packFloats(evaluation.sparsity.meanActivation),
     maxima: packFloats(evaluation.sparsity.maxActivation),
     forest: evaluation.forest && evaluation.forest.edges > 0 ? pageForest(evaluation.forest) : null,
-    histograms: pageHistograms(evaluation.latents),
-    contexts: pageContexts(evaluation.latents),
-    labels: pageLabels(evaluation),
+    histograms: evaluation.histograms?.length ? pageHistograms(evaluation.histograms) : null,
+    contexts: pageContexts(evaluation.contexts ?? []),
+    labels: evaluation.labels ? pageLabels(evaluation.labels) : null,
     logits: run.logitEffects ? pageLogits(run.logitEffects) : null,
   };
 }
@@ -62,7 +74,7 @@ function packFloats(values: Numbers): ReturnType<typeof pack> {
   return pack(Float32Array.from({ length: values.length }, (_, i) => finite(values[i]) ?? 0));
 }
 
-function pageForest(forest: NonNullable<ReportRun['evaluation']['forest']>): PageForest {
+function pageForest(forest: NonNullable<EvaluationInput['forest']>): PageForest {
   return {
     parent: pack(Int32Array.from(forest.parent)),
     conditional: packFloats(forest.conditional),
@@ -87,34 +99,32 @@ function pageCurves(rows: readonly CurvePoint[]): PagePoint[] {
   );
 }
 
-function pageHistograms(latents: readonly LatentInput[]): PageHistograms | null {
-  const bins = latents.find((latent) => latent.histogram)?.histogram?.counts.length;
-  if (!bins) return null;
-  const counts = new Uint32Array(latents.length * bins);
-  latents.forEach(({ histogram }, i) => {
-    for (let k = 0; histogram && k < bins; k++) counts[i * bins + k] = histogram.counts[k] ?? 0;
+function pageHistograms(histograms: NonNullable<EvaluationInput['histograms']>): PageHistograms {
+  const bins = histograms[0]!.counts.length;
+  const counts = new Uint32Array(histograms.length * bins);
+  histograms.forEach((histogram, i) => {
+    for (let k = 0; k < bins; k++) counts[i * bins + k] = histogram.counts[k] ?? 0;
   });
-  return {
-    bins,
-    uppers: packFloats(latents.map(({ histogram }) => histogram?.upper ?? 0)),
-    counts: pack(counts),
-  };
+  return { bins, uppers: packFloats(histograms.map(({ upper }) => upper)), counts: pack(counts) };
 }
 
-function pageContexts(latents: readonly LatentInput[]): PageContexts | null {
+function pageContexts(latents: NonNullable<EvaluationInput['contexts']>): PageContexts | null {
   const [lengths, focus, tokens, shades]: [number[], number[], number[], number[]] = [[], [], [], []];
+  const negative: number[] = [];
   const counts = new Uint8Array(latents.length);
-  latents.forEach(({ contexts = [] }, i) => {
+  latents.forEach((contexts, i) => {
     counts[i] = Math.min(255, contexts.length);
-    const most = contexts.reduce((max, c) => Math.max(max, c.activation), 0);
+    const most = contexts.reduce((max, c) => Math.max(max, Math.abs(c.activation)), 0);
     for (const context of contexts.slice(0, 255)) {
       lengths.push(Math.min(255, context.tokens.length));
       focus.push(context.focus);
       for (let k = 0; k < Math.min(255, context.tokens.length); k++) {
         tokens.push(context.tokens[k]!);
-        const share = most > 0 ? context.activations[k]! / most : 0;
+        const activation = context.activations[k]!;
+        const share = most > 0 ? Math.abs(activation) / most : 0;
         // A token that fires at all is shaded at least faintly.
         shades.push(share > 0 ? Math.max(1, Math.min(255, Math.round(255 * share))) : 0);
+        negative.push(activation < 0 ? 1 : 0);
       }
     }
   });
@@ -125,24 +135,24 @@ function pageContexts(latents: readonly LatentInput[]): PageContexts | null {
     focus: pack(Uint8Array.from(focus)),
     tokens: pack(tokenArray(tokens)),
     shades: pack(Uint8Array.from(shades)),
+    negative: negative.includes(1) ? pack(Uint8Array.from(negative)) : null,
   };
 }
 
-function pageLabels({ labels, latents }: ReportRun['evaluation']): PageLabels | null {
-  if (!labels) return null;
-  const top = latents.reduce((most, { profile = [] }) => Math.max(most, profile.length), 1);
-  const label = new Uint16Array(latents.length * top);
-  const share = new Float32Array(latents.length * top);
-  latents.forEach(({ profile = [] }, i) => {
+function pageLabels({ name, names, base, profiles }: LabelsInput): PageLabels {
+  const top = profiles.reduce((most, profile) => Math.max(most, profile.length), 1);
+  const label = new Uint16Array(profiles.length * top);
+  const share = new Float32Array(profiles.length * top);
+  profiles.forEach((profile, i) => {
     profile.forEach((entry, k) => {
       label[i * top + k] = entry.label;
       share[i * top + k] = entry.share;
     });
   });
   return {
-    name: labels.name,
-    names: labels.names,
-    base: Array.from(labels.base, (value) => finite(value) ?? 0),
+    name,
+    names,
+    base: Array.from(base, (value) => finite(value) ?? 0),
     top,
     label: pack(label),
     share: pack(share),

@@ -1,4 +1,5 @@
 /** The report as one HTML page that needs nothing else: style, script and data are inside, and its policy forbids the network. */
+import { msaeError } from '@msae/schema';
 import { clientScript, clientStyle } from './generated/client.ts';
 import type { PageData } from './pageData.ts';
 import { pageMetrics } from './pageMetrics.ts';
@@ -6,13 +7,15 @@ import { pageRun } from './pageRun.ts';
 import type { ReportInput } from './reportInput.ts';
 
 /**
- * Renders a report. Throws a RangeError when there is no run, or when parts of a run belong to SAEs of different sizes.
+ * Renders a report.
  *
  * @returns a complete HTML document, UTF-8
+ * @throws MsaeError `option` for no runs, `shape` for parts of a run that belong to SAEs of different sizes, `missing` for an
+ * evaluation without what the page is made of
  */
 export function renderReport(input: ReportInput): string {
   if (input.runs.length === 0) {
-    throw new RangeError('report: no runs; give at least one evaluated SAE');
+    throw msaeError('option', 'report: no runs; give at least one evaluated SAE');
   }
   const data: PageData = {
     title: input.title,
@@ -55,8 +58,7 @@ ${input.subtitle ? `<p class="subtitle">${escapeHtml(input.subtitle)}</p>` : ''}
 function missing({ runs, vocabulary }: ReportInput): string[] {
   const notes: string[] = [];
   for (const run of runs) {
-    const { latents } = run.evaluation;
-    if (!latents.some((latent) => latent.contexts?.length)) {
+    if (!run.evaluation.contexts?.some((contexts) => contexts.length > 0)) {
       notes.push(`${run.name}: the activations came without token ids, so there are no contexts to show.`);
     } else if (!vocabulary) {
       notes.push(`${run.name}: there is no vocabulary, so contexts show token ids.`);
@@ -67,7 +69,7 @@ function missing({ runs, vocabulary }: ReportInput): string[] {
 }
 
 /** Text for HTML and attribute values. */
-export function escapeHtml(text: string): string {
+function escapeHtml(text: string): string {
   const entities: Record<string, string> = {
     '&': '&amp;',
     '<': '&lt;',

@@ -59,23 +59,15 @@ export interface CurvePoint {
   readonly deadFraction?: number | null;
 }
 
-/** A `SaeEvaluation` of @msae/eval, or `JSON.parse` of its `evaluationToJson` (null where a metric was not finite). */
+/**
+ * An evaluation of @msae/eval, or `JSON.parse` of its `evaluationToJson` (null where a number was not finite). A report needs the
+ * standard metrics `sparsity` and `prefixes`; every metric's rows are in `table`, a user's own among them.
+ */
 export interface EvaluationInput {
   readonly nLatents: number;
-  readonly dModel: number;
   readonly tokens: number;
-  readonly reconstruction: {
-    readonly fvu: number | null;
-    readonly cosine: number | null;
-    readonly l2Ratio: number | null;
-    readonly relativeBias: number | null;
-  };
+  readonly table: readonly MetricRowInput[];
   readonly sparsity: {
-    readonly l0: number | null;
-    readonly l1: number | null;
-    readonly deadFraction: number | null;
-    readonly over1Percent: number | null;
-    readonly over10Percent: number | null;
     readonly densities: Numbers;
     readonly meanActivation: Numbers;
     readonly maxActivation: Numbers;
@@ -85,11 +77,23 @@ export interface EvaluationInput {
     readonly l0: number | null;
     readonly fvu: number | null;
   }[];
-  readonly decoderSimilarity?: { readonly mean: number | null };
   readonly forest?: ForestInput;
-  readonly latents: readonly LatentInput[];
-  readonly labels?: { readonly name: string; readonly names: readonly string[]; readonly base: Numbers };
-  readonly probes?: readonly ProbesInput[];
+  /** One entry a latent each. */
+  readonly histograms?: readonly { readonly upper: number; readonly counts: Numbers }[];
+  readonly contexts?: readonly (readonly ContextInput[])[];
+  readonly labels?: LabelsInput;
+}
+
+/** A number of an evaluation, as its metric describes it. */
+export interface MetricRowInput {
+  /** The metric's name. */
+  readonly metric: string;
+  readonly label: string;
+  readonly value: number | null;
+  readonly better?: 'lower' | 'higher';
+  /** A share, shown in percent. */
+  readonly percent?: boolean;
+  readonly help: string;
 }
 
 export interface ForestInput {
@@ -97,14 +101,6 @@ export interface ForestInput {
   readonly conditional: Numbers;
   readonly lift: Numbers;
   readonly edges: number;
-  readonly depth: number;
-  readonly inTrees: number | null;
-}
-
-export interface LatentInput {
-  readonly histogram?: { readonly upper: number; readonly counts: Numbers };
-  readonly contexts?: readonly ContextInput[];
-  readonly profile?: readonly { readonly label: number; readonly share: number }[];
 }
 
 export interface ContextInput {
@@ -114,16 +110,10 @@ export interface ContextInput {
   readonly activations: Numbers;
 }
 
-export interface ProbesInput {
+export interface LabelsInput {
   readonly name: string;
-  readonly absorption: {
-    readonly full: number | null;
-    readonly fraction: number | null;
-    readonly splitLatents: number | null;
-    readonly labels: readonly unknown[];
-  };
-  readonly sparseProbing: {
-    readonly accuracy: readonly { readonly k: number; readonly mean: number | null }[];
-    readonly denseAccuracy?: number | null;
-  };
+  readonly names: readonly string[];
+  readonly base: Numbers;
+  /** The most frequent labels of every latent. */
+  readonly profiles: readonly (readonly { readonly label: number; readonly share: number }[])[];
 }

@@ -45,7 +45,7 @@ describe.skipIf(executablePath === undefined)(
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), 'msae-report-'));
       big = join(folder, 'big.html');
-      ({ bytes } = await writeReport(big, syntheticReport(4096)));
+      ({ bytes } = await writeReport(big, await syntheticReport(4096)));
       browser = await chromium.launch({
         executablePath: executablePath!,
         args: [
@@ -127,14 +127,20 @@ describe.skipIf(executablePath === undefined)(
         logitEffects: _l,
         curves: _c,
         ...run
-      } = syntheticRun({
+      } = await syntheticRun({
         name: 'Bare',
         nLatents: 40,
         tokens: 1000,
         withTokens: false,
         tree: false,
       });
-      const { labels: _labels, forest: _forest, probes: _probes, ...evaluation } = run.evaluation;
+      const {
+        labels: _labels,
+        forest: _forest,
+        histograms: _histograms,
+        contexts: _contexts,
+        ...evaluation
+      } = run.evaluation;
       await writeReport(path, { title: 'Bare', runs: [{ ...run, evaluation }] });
       const { page, problems } = await open(path);
       expect(await page.locator('.notes').first().textContent()).toContain('without token ids');

@@ -11,6 +11,9 @@ import type { PageData } from '../src/pageData.ts';
 import { scriptJson } from '../src/renderReport.ts';
 import { syntheticReport, syntheticRun } from './syntheticRun.ts';
 
+const shownValue = (run: ReportRun, label: string) =>
+  run.evaluation.table.find((row) => row.label === label)?.value;
+
 const dataOf = (html: string): PageData =>
   JSON.parse(/<script type="application\/json" id="data">(.*?)<\/script>/s.exec(html)![1]!) as PageData;
 
@@ -24,8 +27,8 @@ describe('the bundled client', () => {
 describe('renderReport', () => {
   let input: ReportInput;
   let run: ReportRun;
-  beforeAll(() => {
-    input = syntheticReport(64);
+  beforeAll(async () => {
+    input = await syntheticReport(64);
     run = input.runs[0]!;
   });
 
@@ -34,7 +37,7 @@ describe('renderReport', () => {
     const model = runModel(data, 0);
     const { evaluation } = run;
     for (const latent of [0, 7, 40]) {
-      const contexts = evaluation.latents[latent]!.contexts!;
+      const contexts = evaluation.contexts![latent]!;
       const windows = model.windows(latent);
       expect(windows.map((w) => w.focus)).toEqual(contexts.map((c) => c.focus));
       windows.forEach((window, k) => {
@@ -45,18 +48,19 @@ describe('renderReport', () => {
         });
       });
       expect(model.hierarchy?.parent[latent]).toBe(evaluation.forest?.parent[latent]);
-      expect(model.labels(latent)[0]?.share).toBeCloseTo(evaluation.latents[latent]!.profile![0]!.share, 6);
+      expect(model.labels(latent)[0]?.share).toBeCloseTo(evaluation.labels!.profiles[latent]![0]!.share, 6);
       expect(model.logits(latent)?.promoted[0]?.[1]).toBeCloseTo(
         run.logitEffects![latent]!.promoted[0]!.effect,
         6,
       );
       expect(Array.from(model.histogram(latent)!.counts)).toEqual(
-        Array.from(evaluation.latents[latent]!.histogram!.counts),
+        Array.from(evaluation.histograms![latent]!.counts),
       );
     }
     expect(data.metrics.find((m) => m.label === 'FVU')?.values).toEqual(
-      input.runs.map((r) => r.evaluation.reconstruction.fvu),
+      input.runs.map((r) => shownValue(r, 'FVU')),
     );
+    expect(shownValue(run, 'FVU')).toBeGreaterThan(0);
   });
 
   it('finds latents by number, word and label', () => {
@@ -73,19 +77,19 @@ describe('renderReport', () => {
       ArrayBuffer.isView(value) ? Array.from(value as unknown as ArrayLike<number>) : value,
     );
     const parsed = JSON.parse(text) as ReportRun;
-    const broken = { ...parsed.evaluation.reconstruction, fvu: null, cosine: Number.NaN };
+    const broken: Record<string, number | null> = { FVU: null, Cosine: Number.NaN };
+    const table = parsed.evaluation.table.map((row) =>
+      row.label in broken ? { ...row, value: broken[row.label]! } : row,
+    );
     const data = dataOf(
-      renderReport({
-        ...input,
-        runs: [{ ...parsed, evaluation: { ...parsed.evaluation, reconstruction: broken } }],
-      }),
+      renderReport({ ...input, runs: [{ ...parsed, evaluation: { ...parsed.evaluation, table } }] }),
     );
     expect(data.metrics.some((m) => m.label === 'FVU' || m.label === 'Cosine')).toBe(false);
     expect(data.metrics.some((m) => m.label === 'L0')).toBe(true);
   });
 
-  it('says what is missing and leaves it out', () => {
-    const bare = syntheticRun({ name: 'Bare', nLatents: 32, tokens: 1000, withTokens: false });
+  it('says what is missing and leaves it out', async () => {
+    const bare = await syntheticRun({ name: 'Bare', nLatents: 32, tokens: 1000, withTokens: false });
     const { recovered: _recovered, logitEffects: _logits, curves: _curves, ...rest } = bare;
     const data = dataOf(renderReport({ title: 'Bare', runs: [rest] }));
     expect(data.notes.join(' ')).toMatch(/without token ids/);
@@ -93,11 +97,69 @@ describe('renderReport', () => {
     expect(data.runs[0]).toMatchObject({ contexts: null, logits: null, curves: [] });
   });
 
+  it("shows a user's own metric beside the others, also where only one run has it", () => {
+    const [first, second] = input.runs as [ReportRun, ReportRun];
+    const data = dataOf(renderReport(input));
+    expect(data.metrics.map(({ label }) => label).slice(0, 7)).toEqual([
+      'FVU',
+      'Cosine',
+      'Norm ratio',
+      'CE recovered',
+      'CE, clean',
+      'CE, reconstructed',
+      'L0',
+    ]);
+    expect(data.metrics.at(-1)).toEqual({
+      label: 'Mean token',
+      better: 'higher',
+      help: 'A metric of the test’s own',
+      values: [shownValue(first, 'Mean token'), shownValue(second, 'Mean token')],
+    });
+    expect(data.metrics.find(({ label }) => label === 'Dead latents')).toMatchObject({
+      percent: true,
+      better: 'lower',
+    });
+    const table = first.evaluation.table.filter(({ metric }) => metric !== 'meanToken');
+    const one = dataOf(
+      renderReport({ ...input, runs: [{ ...first, evaluation: { ...first.evaluation, table } }, second] }),
+    );
+    expect(one.metrics.map(({ label }) => label)).toEqual(data.metrics.map(({ label }) => label));
+    expect(one.metrics.at(-1)?.values).toEqual([null, shownValue(second, 'Mean token')]);
+  });
+
+  it('shows activations below 0 as such, with their magnitudes', async () => {
+    const signed = await syntheticRun({ name: 'Signed', nLatents: 32, tokens: 2000, signed: true });
+    const model = runModel(dataOf(renderReport({ ...input, runs: [signed] })), 0);
+    for (const latent of [0, 1, 3]) {
+      const contexts = signed.evaluation.contexts![latent]!;
+      expect(contexts.length).toBeGreaterThan(0);
+      model.windows(latent).forEach(({ shades, negative }, k) => {
+        const { activations } = contexts[k]!;
+        expect(Array.from(negative!)).toEqual(Array.from(activations, (a) => (a < 0 ? 1 : 0)));
+        shades.forEach((shade, t) => {
+          expect(shade / 255).toBeCloseTo(Math.abs(activations[t]! / contexts[0]!.activation), 1);
+        });
+      });
+    }
+    expect(runModel(dataOf(renderReport(input)), 0).windows(7)[0]!.negative).toBeUndefined();
+  });
+
   it('refuses no runs and parts of different sizes', () => {
     expect(() => renderReport({ title: 'x', runs: [] })).toThrow(/at least one evaluated SAE/);
     expect(() =>
       renderReport({ ...input, runs: [{ ...run, logitEffects: run.logitEffects!.slice(1) }] }),
     ).toThrow(/run "Matryoshka": logitEffects has 63 entries, but the SAE has 64 latents/);
+    const { contexts } = run.evaluation;
+    expect(() =>
+      renderReport({
+        ...input,
+        runs: [{ ...run, evaluation: { ...run.evaluation, contexts: contexts!.slice(2) } }],
+      }),
+    ).toThrow(/evaluation\.contexts has 62 entries/);
+    const { sparsity: _sparsity, ...without } = run.evaluation;
+    expect(() =>
+      renderReport({ ...input, runs: [{ ...run, evaluation: without as typeof run.evaluation }] }),
+    ).toThrow(/run "Matryoshka": the evaluation has no sparsity; evaluate with standardMetrics/);
   });
 });
 
@@ -113,8 +175,8 @@ describe('hostile text', () => {
     );
   });
 
-  it('titles and names are escaped', () => {
-    const html = renderReport({ ...syntheticReport(16), title: '<b>"x"</b>', subtitle: '<i>' });
+  it('titles and names are escaped', async () => {
+    const html = renderReport({ ...(await syntheticReport(16)), title: '<b>"x"</b>', subtitle: '<i>' });
     expect(html).toContain('<h1>&lt;b&gt;&quot;x&quot;&lt;/b&gt;</h1>');
     expect(html).not.toContain('<i>');
   });

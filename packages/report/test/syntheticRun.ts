@@ -1,14 +1,12 @@
 /** Made-up but plausible data: Zipfian words in sentences, latents that follow words, and a hierarchy among them. */
 import {
-  activationHistograms,
-  activeRows,
-  contextCollector,
-  cooccurrenceAccumulator,
-  labelProfiles,
-  latentForest,
+  type ActiveRows,
+  type EvaluationBatch,
+  evaluateLatents,
   logitEffects,
+  type Metric,
   matrix,
-  sparsityAccumulator,
+  standardMetrics,
 } from '@msae/eval/metrics';
 import type { ReportInput, ReportRun } from '../src/index.ts';
 
@@ -51,93 +49,109 @@ export function random(seed: number): () => number {
   };
 }
 
-export function syntheticRun(options: {
+/** A metric of the test's own: the mean token id. */
+const meanToken: Metric<'meanToken', { sum: number; rows: number }, number> = {
+  name: 'meanToken',
+  start: () => ({ sum: 0, rows: 0 }),
+  add(state, { tokens, x }) {
+    state.sum += tokens.tokenIds?.reduce((sum, id) => sum + id, 0) ?? 0;
+    state.rows += x.rows;
+  },
+  result: ({ sum, rows }) => sum / rows,
+  table: (value) => [{ label: 'Mean token', value, better: 'higher', help: 'A metric of the test’s own' }],
+};
+
+const LABELS = ['NOUN', 'VERB', 'ADJ', 'ADV', 'DET', 'PRON', 'ADP', 'CONJ', 'NUM', '.'];
+const WIDTH = 8;
+const BATCH = 1000;
+
+export async function syntheticRun(options: {
   name: string;
   nLatents: number;
   tokens?: number;
   seed?: number;
   tree?: boolean;
   withTokens?: boolean;
-}): ReportRun {
-  const { name, nLatents, tokens = 30_000, seed = 1, tree = true, withTokens = true } = options;
+  /** Every third latent fires below 0. */
+  signed?: boolean;
+}): Promise<ReportRun> {
+  const {
+    name,
+    nLatents,
+    tokens = 30_000,
+    seed = 1,
+    tree = true,
+    withTokens = true,
+    signed = false,
+  } = options;
   const next = random(seed);
-  const labelNames = ['NOUN', 'VERB', 'ADJ', 'ADV', 'DET', 'PRON', 'ADP', 'CONJ', 'NUM', '.'];
-  const sparsity = sparsityAccumulator(nLatents);
-  const histograms = activationHistograms({ nLatents });
-  const pairs = cooccurrenceAccumulator({ nLatents });
-  const contexts = contextCollector({ nLatents });
-  const labels = labelProfiles({ nLatents, nLabels: labelNames.length });
-  const parentOf = (latent: number) => (tree && latent >= 8 ? Math.floor(latent / 5) : -1);
-  const size = 1000;
-  for (let from = 0; from < tokens; from += size) {
-    const ids = Int32Array.from({ length: size }, () => Math.floor(4096 * next() ** 4));
-    const sets = Array.from(ids, (id) => {
-      const on = new Map<number, number>();
-      for (let k = 0; k < 8; k++) {
-        const latent = Math.floor(nLatents * 0.97 * Math.abs(Math.sin(id * 12.9898 + k * 78.233)) ** 1.5);
-        for (let at = latent; at >= 0; at = parentOf(at)) on.set(at, 0.2 + 3 * next() ** 3);
-      }
-      return [...on].sort((a, b) => a[0] - b[0]);
-    });
-    const offsets = new Int32Array(size + 1);
-    sets.forEach((set, r) => {
-      offsets[r + 1] = offsets[r]! + set.length;
-    });
-    const active = {
-      ...activeRows(matrix([0], 1)),
-      rows: size,
-      nLatents,
-      offsets,
-      indices: Int32Array.from(sets.flatMap((set) => set.map(([latent]) => latent))),
-      values: Float32Array.from(sets.flatMap((set) => set.map(([, value]) => value))),
-    };
-    sparsity.add(active);
-    histograms.add(active);
-    pairs.add(active);
-    if (withTokens) contexts.add({ active, tokens: ids, positions: ids.map((_, r) => r % 100) });
-    labels.add(
-      active,
-      ids.map((id) => id % labelNames.length),
-    );
-  }
-  const d = 8;
   const noise = (length: number) => Float32Array.from({ length }, () => next() - 0.5);
+  const decoder = matrix(noise(nLatents * WIDTH), WIDTH);
+  const parentOf = (latent: number) => (tree && latent >= 8 ? Math.floor(latent / 5) : -1);
+  const encoded = new Map<EvaluationBatch, ActiveRows>();
+  function* stream(): Generator<EvaluationBatch> {
+    for (let from = 0; from < tokens; from += BATCH) {
+      const ids = Int32Array.from({ length: BATCH }, () => Math.floor(4096 * next() ** 4));
+      const sets = Array.from(ids, (id) => {
+        const on = new Map<number, number>();
+        for (let k = 0; k < 8; k++) {
+          const latent = Math.floor(nLatents * 0.97 * Math.abs(Math.sin(id * 12.9898 + k * 78.233)) ** 1.5);
+          for (let at = latent; at >= 0; at = parentOf(at)) {
+            on.set(at, (0.2 + 3 * next() ** 3) * (signed && at % 3 === 0 ? -1 : 1));
+          }
+        }
+        return [...on].sort((a, b) => a[0] - b[0]);
+      });
+      const offsets = new Int32Array(BATCH + 1);
+      sets.forEach((set, r) => {
+        offsets[r + 1] = offsets[r]! + set.length;
+      });
+      // x is what the latents give, and noise
+      const data = noise(BATCH * WIDTH);
+      sets.forEach((set, r) => {
+        for (const [latent, value] of set)
+          for (let k = 0; k < WIDTH; k++)
+            data[r * WIDTH + k]! += value * (decoder.data[latent * WIDTH + k] as number);
+      });
+      const batch: EvaluationBatch = {
+        data,
+        rows: BATCH,
+        width: WIDTH,
+        ...(withTokens && { tokenIds: ids, positions: ids.map((_, r) => r % 100) }),
+      };
+      encoded.set(batch, {
+        rows: BATCH,
+        nLatents,
+        offsets,
+        indices: Int32Array.from(sets.flatMap((set) => set.map(([latent]) => latent))),
+        values: Float32Array.from(sets.flatMap((set) => set.map(([, value]) => value))),
+      });
+      yield batch;
+    }
+  }
   const lengths = [nLatents / 16, nLatents / 8, nLatents / 4, nLatents / 2, nLatents].map(Math.round);
+  const labelSets = [
+    {
+      name: 'part of speech',
+      names: LABELS,
+      labelsOf: ({ tokenIds, rows }: EvaluationBatch) =>
+        tokenIds?.map((id) => id % LABELS.length) ?? new Int32Array(rows),
+    },
+  ];
+  const evaluation = await evaluateLatents(
+    {
+      nLatents,
+      width: WIDTH,
+      decoder,
+      bias: new Float32Array(WIDTH),
+      encode: (batch) => encoded.get(batch)!,
+    },
+    stream(),
+    { metrics: [...standardMetrics({ labelSets, probeTokens: 2000 }), meanToken], prefixes: lengths },
+  );
   return {
     name,
-    evaluation: {
-      nLatents,
-      dModel: 128,
-      tokens,
-      reconstruction: { fvu: 0.041 + seed / 100, cosine: 0.98, l2Ratio: 0.99, relativeBias: 1.0 },
-      sparsity: sparsity.result(),
-      prefixes: lengths.map((length, p) => ({
-        length,
-        l0: 4 + 5 * p,
-        fvu: (tree ? 0.3 : 0.8) / (p + 1) ** 1.2,
-      })),
-      decoderSimilarity: { mean: 0.41 },
-      forest: latentForest(pairs.result()),
-      latents: Array.from({ length: nLatents }, (_, i) => ({
-        histogram: histograms.histogram(i),
-        contexts: contexts.contexts(i),
-        profile: labels.profile(i, 4),
-      })),
-      labels: { name: 'part of speech', names: labelNames, base: labels.base() },
-      probes: [
-        {
-          name: 'part of speech',
-          absorption: { full: 0.012 * seed, fraction: 0.05 * seed, splitLatents: 2.2, labels: [] },
-          sparseProbing: {
-            accuracy: [
-              { k: 1, mean: 0.81 },
-              { k: 5, mean: 0.89 },
-            ],
-            denseAccuracy: 0.96,
-          },
-        },
-      ],
-    },
+    evaluation,
     recovered: {
       ceRecovered: 0.991,
       ceClean: 4.61,
@@ -151,10 +165,7 @@ export function syntheticRun(options: {
       l0: 24 + 30 * Math.exp(-s / 50) + next(),
       deadFraction: s < 200 ? 0 : 0.05 * (1 - Math.exp(-(s - 200) / 200)),
     })),
-    logitEffects: logitEffects({
-      decoder: matrix(noise(nLatents * d), d),
-      unembedding: matrix(noise(4096 * d), d),
-    }),
+    logitEffects: logitEffects({ decoder, unembedding: matrix(noise(4096 * WIDTH), WIDTH) }),
     facts: [
       { label: 'Prefixes', value: tree ? '10 a step, truncated Pareto' : 'the whole only' },
       { label: 'Activation', value: 'BatchTopK 24' },
@@ -162,14 +173,14 @@ export function syntheticRun(options: {
   };
 }
 
-export function syntheticReport(nLatents: number): ReportInput {
+export async function syntheticReport(nLatents: number): Promise<ReportInput> {
   return {
     title: 'Matryoshka SAE on layer 2 of brown-lm & friends <2,048 latents>',
     subtitle: 'Made-up data to look at the page with.',
     facts: [{ label: 'Tokens', value: '30,000 of Brown, held out' }],
     runs: [
-      syntheticRun({ name: 'Matryoshka', nLatents }),
-      syntheticRun({ name: 'Vanilla', nLatents, seed: 2, tree: false }),
+      await syntheticRun({ name: 'Matryoshka', nLatents }),
+      await syntheticRun({ name: 'Vanilla', nLatents, seed: 2, tree: false }),
     ],
     vocabulary: vocabulary(),
     tables: [

@@ -6,7 +6,7 @@ import { writeReport } from '../src/node/index.ts';
 import { syntheticReport } from './syntheticRun.ts';
 
 let folder = '';
-const input = syntheticReport(16);
+const input = await syntheticReport(16);
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'msae-report-'));

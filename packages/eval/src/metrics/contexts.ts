@@ -1,6 +1,16 @@
+import { check } from '@msae/schema';
 import { type Context, type ContextCollector, contextCollector } from '../contexts.ts';
 import type { EvaluationBatch } from '../evaluationBatch.ts';
 import type { Metric } from './definition.ts';
+import { contextsSchema } from './options.ts';
+
+export interface ContextsOptions {
+  /** Contexts kept a latent. Default 10. */
+  readonly count?: number;
+  /** Tokens before and after the firing token. Default 10 and 5. */
+  readonly before?: number;
+  readonly after?: number;
+}
 
 interface State {
   readonly collector: ContextCollector;
@@ -9,8 +19,9 @@ interface State {
 
 /** The strongest contexts of every latent; empty where the stream has no token ids. */
 export function contextsMetric(
-  options: { readonly count?: number; readonly before?: number; readonly after?: number } = {},
+  options: ContextsOptions = {},
 ): Metric<'contexts', State, readonly (readonly Context[])[]> {
+  check(contextsSchema, options, 'contextsMetric');
   return {
     name: 'contexts',
     start: ({ nLatents }) => ({ collector: contextCollector({ nLatents, ...options }), nLatents }),
@@ -19,7 +30,8 @@ export function contextsMetric(
       const positions = readingOrder(tokens);
       collector.add({ active, tokens: tokens.tokenIds, ...(positions && { positions }) });
     },
-    result: ({ collector, nLatents }) => Array.from({ length: nLatents }, (_, latent) => collector.contexts(latent)),
+    result: ({ collector, nLatents }) =>
+      Array.from({ length: nLatents }, (_, latent) => collector.contexts(latent)),
   };
 }
 

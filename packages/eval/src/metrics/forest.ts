@@ -1,9 +1,12 @@
+import { check } from '@msae/schema';
 import { type CooccurrenceAccumulator, cooccurrenceAccumulator } from '../cooccurrence.ts';
 import { type Forest, type ForestOptions, latentForest } from '../forest.ts';
 import type { Metric } from './definition.ts';
+import { forestSchema } from './options.ts';
 
 /** Which latents fire only where another does: the forest from general to specific. */
 export function forestMetric(options: ForestOptions = {}): Metric<'forest', CooccurrenceAccumulator, Forest> {
+  check(forestSchema, options, 'forestMetric');
   return {
     name: 'forest',
     start: ({ nLatents }) => cooccurrenceAccumulator({ nLatents }),

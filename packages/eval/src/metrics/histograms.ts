@@ -1,4 +1,8 @@
-import { type ActivationHistogram, type ActivationHistogramAccumulator, activationHistograms } from '../activationHistogram.ts';
+import {
+  type ActivationHistogram,
+  type ActivationHistogramAccumulator,
+  activationHistograms,
+} from '../activationHistogram.ts';
 import type { Metric } from './definition.ts';
 
 interface State {

@@ -21,7 +21,10 @@ interface State {
 export function labelsMetric(set: LabelSet): Metric<'labels', State, LatentLabels> {
   return {
     name: 'labels',
-    start: ({ nLatents }) => ({ accumulator: labelProfiles({ nLatents, nLabels: set.names.length }), nLatents }),
+    start: ({ nLatents }) => ({
+      accumulator: labelProfiles({ nLatents, nLabels: set.names.length }),
+      nLatents,
+    }),
     add: ({ accumulator }, { active, tokens, firstRow }) =>
       accumulator.add(active, set.labelsOf(tokens, firstRow)),
     result: ({ accumulator, nLatents }) => ({

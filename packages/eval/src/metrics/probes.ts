@@ -1,9 +1,11 @@
+import { check } from '@msae/schema';
 import { type DenseProbe, denseProbes } from '../denseProbes.ts';
 import type { LabelSet } from '../evaluationBatch.ts';
 import { type LabelAbsorptionResult, labelAbsorption } from '../labelAbsorption.ts';
 import { type ProbeSampler, probeSampler } from '../probeSampler.ts';
 import { type SparseProbingResult, sparseProbing } from '../sparseProbing.ts';
 import type { Metric, MetricContext, TableRow } from './definition.ts';
+import { probesSchema } from './options.ts';
 
 export interface LabelProbes {
   /** The set of labels, for instance `part of speech`. */
@@ -30,11 +32,9 @@ interface State {
 }
 
 /** What probes find about labels: absorption, splitting, sparse probing. */
-export function probesMetric({
-  labelSets,
-  tokens = 20_000,
-  dense = new Map(),
-}: ProbeOptions): Metric<'probes', State, readonly LabelProbes[]> {
+export function probesMetric(options: ProbeOptions): Metric<'probes', State, readonly LabelProbes[]> {
+  check(probesSchema, options, 'probesMetric');
+  const { labelSets, tokens = 20_000, dense = new Map() } = options;
   return {
     name: 'probes',
     start: (context) => ({

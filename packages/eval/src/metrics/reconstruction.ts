@@ -1,8 +1,16 @@
-import { type ReconstructionAccumulator, type ReconstructionMetrics, reconstructionAccumulator } from '../reconstruction.ts';
+import {
+  type ReconstructionAccumulator,
+  type ReconstructionMetrics,
+  reconstructionAccumulator,
+} from '../reconstruction.ts';
 import type { Metric } from './definition.ts';
 
 /** FVU, cosine, shrinkage of the whole reconstruction. */
-export function reconstructionMetric(): Metric<'reconstruction', ReconstructionAccumulator, ReconstructionMetrics> {
+export function reconstructionMetric(): Metric<
+  'reconstruction',
+  ReconstructionAccumulator,
+  ReconstructionMetrics
+> {
   return {
     name: 'reconstruction',
     start: ({ width }) => reconstructionAccumulator(width),

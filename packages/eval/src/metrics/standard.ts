@@ -1,12 +1,15 @@
 /** The metrics that `evaluate` takes when it is told no others. */
-import type { ForestOptions } from '../forest.ts';
+
+import { check } from '@msae/schema';
 import type { LabelSet } from '../evaluationBatch.ts';
-import { contextsMetric } from './contexts.ts';
+import type { ForestOptions } from '../forest.ts';
+import { type ContextsOptions, contextsMetric } from './contexts.ts';
 import { decoderSimilarityMetric } from './decoderSimilarity.ts';
 import type { Metric } from './definition.ts';
 import { forestMetric } from './forest.ts';
 import { histogramsMetric } from './histograms.ts';
 import { labelsMetric } from './labels.ts';
+import { standardSchema } from './options.ts';
 import { prefixesMetric } from './prefixes.ts';
 import { type ProbeOptions, probesMetric } from './probes.ts';
 import { reconstructionMetric } from './reconstruction.ts';
@@ -15,7 +18,7 @@ import { sparsityMetric } from './sparsity.ts';
 export interface StandardMetricOptions {
   /** The first set also makes the profile of every latent. */
   readonly labelSets?: readonly LabelSet[];
-  readonly contexts?: { readonly count?: number; readonly before?: number; readonly after?: number };
+  readonly contexts?: ContextsOptions;
   readonly forest?: ForestOptions;
   /** Tokens kept for probes. 0: no probes. Default 20,000. */
   readonly probeTokens?: number;
@@ -34,8 +37,9 @@ export type StandardMetric =
   | ReturnType<typeof labelsMetric>
   | ReturnType<typeof probesMetric>;
 
-/** All standard metrics; labels and probes where there are label sets. */
+/** All standard metrics; labels and probes where there are label sets. @throws MsaeError `option` */
 export function standardMetrics(options: StandardMetricOptions = {}): StandardMetric[] {
+  check(standardSchema, options, 'standardMetrics');
   const { labelSets = [], contexts, forest, probeTokens, denseProbes: dense } = options;
   const [first] = labelSets;
   return [

@@ -130,7 +130,7 @@ function family(store: Store, model: RunModel, latent: number): HTMLElement[] {
   return blocks;
 }
 
-function context({ tokens, shades, focus }: TokenWindow): HTMLElement {
+function context({ tokens, shades, negative, focus }: TokenWindow): HTMLElement {
   return el(
     'li',
     {},
@@ -138,10 +138,15 @@ function context({ tokens, shades, focus }: TokenWindow): HTMLElement {
       const shade = shades[k]!;
       const name = k === focus ? 'focus' : '';
       if (shade === 0) return el('span', name ? { class: name } : {}, token);
-      const strength = Math.round((100 * shade) / 255);
+      const below = negative?.[k] === 1;
+      const strength = `${below ? '−' : ''}${Math.round((100 * shade) / 255)}`;
       return el(
         'mark',
-        { class: name, style: `--a:${(shade / 255).toFixed(2)}`, title: `${strength} % of its greatest` },
+        {
+          class: below ? `${name} negative` : name,
+          style: `--a:${(shade / 255).toFixed(2)}`,
+          title: `${strength} % of its greatest`,
+        },
         token,
       );
     }),
@@ -157,7 +162,7 @@ function histogram(model: RunModel, latent: number): HTMLElement[] {
   const shown = Array.from(counts.subarray(0, last));
   const end = (upper * last) / counts.length;
   // Heights on a square-root scale: the rare strong firings are what one looks for.
-  const chart = bars(shown.map(Math.sqrt), `Histogram of activations from 0 to ${number(end)}`);
+  const chart = bars(shown.map(Math.sqrt), `Histogram of the sizes of activations from 0 to ${number(end)}`);
   return [
     el('h4', {}, 'Activations'),
     el(

@@ -7,6 +7,8 @@ export interface TokenWindow {
   readonly tokens: string[];
   /** 0 to 255. */
   readonly shades: Uint8Array;
+  /** 1 where the activation is below 0. */
+  readonly negative: Uint8Array | undefined;
   readonly focus: number;
 }
 
@@ -68,6 +70,7 @@ export function runModel(data: PageData, index: number): RunModel {
       return {
         tokens: Array.from(all.tokens.subarray(from, to), token),
         shades: all.shades.subarray(from, to),
+        negative: all.negative?.subarray(from, to),
         focus: all.focus[c]!,
       };
     });
@@ -159,6 +162,7 @@ function unpackContexts(packed: NonNullable<PageRun['contexts']>) {
     focus: unpack(packed.focus),
     tokens: unpack(packed.tokens) as Uint16Array | Uint32Array,
     shades: unpack(packed.shades) as Uint8Array,
+    negative: packed.negative && (unpack(packed.negative) as Uint8Array),
   };
 }
 

@@ -1,6 +1,6 @@
-import { open, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { makeDirectory } from '@msae/data/node';
+import { makeDirectory, writeFileAtomic } from '@msae/data/node';
+import { msaeError } from '@msae/schema';
 import { renderReport } from '../renderReport.ts';
 import type { ReportInput } from '../reportInput.ts';
 
@@ -15,34 +15,27 @@ const REASONS: Record<string, string> = {
 };
 
 /**
- * Writes a report to `path` (folders are made), through a temporary file beside it, so that a page is there whole or not at all.
- * Throws an Error that says why when that is not possible, and a RangeError for input that `renderReport` refuses.
+ * Writes a report to `path` (folders are made), whole or not at all.
  *
  * @returns the absolute path and the size in bytes
+ * @throws MsaeError `file` or `device` that says why it cannot be written; what `renderReport` throws
  */
 export async function writeReport(
   path: string,
   input: ReportInput,
 ): Promise<{ path: string; bytes: number }> {
   const target = resolve(path);
-  const page = Buffer.from(renderReport(input), 'utf8');
-  const temporary = `${target}.${process.pid}.tmp`;
+  const page = new TextEncoder().encode(renderReport(input));
   try {
     await makeDirectory(dirname(target));
-    const file = await open(temporary, 'w');
-    try {
-      await file.writeFile(page);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, target);
+    await writeFileAtomic(target, page);
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    throw new Error(`report: cannot write ${target}: ${REASONS[code] ?? (error as Error).message}`, {
-      cause: error,
-    });
+    const { code, message } = ((error as Error).cause ?? error) as NodeJS.ErrnoException;
+    throw msaeError(
+      code === 'ENOSPC' ? 'device' : 'file',
+      `report: cannot write ${target}: ${REASONS[code ?? ''] ?? message}`,
+      { cause: error },
+    );
   }
   return { path: target, bytes: page.length };
 }
