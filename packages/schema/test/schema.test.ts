@@ -105,7 +105,7 @@ describe('check', () => {
     [{ rows: 1, activation: { kind: 'relu', k: 1 } }, /^store: activation: there is no option k/],
     [
       { rows: 1, activation: { kind: 'topk' } },
-      'store: activation.k: is missing; expected a whole number ≥ 1',
+      'store: activation.k: is missing',
     ],
     [{ rows: 1, place: 'here' }, 'store: place: expected a place, got "here"'],
     [7, 'store: expected an object with settings, got 7'],
