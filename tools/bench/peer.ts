@@ -67,7 +67,7 @@ function runPyTorch(d: string, n: string): Timing {
 }
 
 function runMsae(backend: string, d: string, n: string): Timing {
-  const onWasm = ['--backend', 'wasm', '--encoder', 'tensorflow'];
+  const onWasm = ['--backend', 'wasm', '--matmul', 'tensorflow'];
   const where = backend === 'hybrid' ? onWasm : ['--backend', backend];
   const command = [
     '--import',

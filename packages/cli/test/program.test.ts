@@ -122,7 +122,7 @@ describe('a run from data to report', () => {
     expect(await msae(['train', '--config', at('wrong.json'), '--out', at('wrong')])).toEqual({
       code: 2,
       out: '',
-      err: `msae train: ${at('wrong.json')}: sae.activatoin: there is no such setting (did you mean activation?); see msae train --help\n`,
+      err: `msae train: ${at('wrong.json')}: sae: there is no option activatoin (did you mean activation?); there are nLatents, penalty, applyBDecToInput, activation, init, seed; see msae train --help\n`,
     });
   });
 });

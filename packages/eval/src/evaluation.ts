@@ -6,7 +6,7 @@
  */
 export function evaluationToJson(evaluation: object): string {
   return JSON.stringify(evaluation, (_key, value: unknown) => {
-    if (ArrayBuffer.isView(value)) return Array.from(value as unknown as ArrayLike<number>, rounded);
+    if (ArrayBuffer.isView(value)) return Array.from(value as Float64Array, rounded);
     return typeof value === 'number' ? rounded(value) : value;
   });
 }

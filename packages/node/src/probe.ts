@@ -5,7 +5,7 @@
 import { backend, matMul, setBackend, type Tensor, tensor2d, tidy } from '@tensorflow/tfjs-core';
 import { loadTfjsNode } from './loadTfjsNode.ts';
 import { PROBE_MARK, type ProbeAnswer, type ProbeRequest } from './probeProtocol.ts';
-import type { TensorflowBackend } from './tensorflowOps.ts';
+import { type TensorflowBackend, tensorflowOf } from './tensorflowOps.ts';
 import { useNode } from './useNode.ts';
 
 const SMALL = 192;
@@ -17,7 +17,7 @@ async function probe(request: ProbeRequest): Promise<ProbeAnswer> {
     loadTfjsNode(request.packageDir);
     await setBackend('tensorflow');
     await checkedRate(SMALL, 1);
-    return { usable: true, version: (backend() as unknown as TensorflowBackend).binding.TF_Version };
+    return { usable: true, version: tensorflowOf(backend()).binding.TF_Version };
   }
   const description = await useNode({ backend: request.backend, ...(threads ? { threads } : {}) });
   const first = await checkedRate(SMALL, 2);

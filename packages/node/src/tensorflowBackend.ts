@@ -7,7 +7,7 @@ import { findPackage } from './findPackage.ts';
 import { loadTfjsNode } from './loadTfjsNode.ts';
 import { findNativeBuild, type NativeVariant } from './nativeBuild.ts';
 import { registerTensorflowKernels } from './registerTensorflowKernels.ts';
-import type { TensorflowBackend } from './tensorflowOps.ts';
+import { type TensorflowBackend, tensorflowOf } from './tensorflowOps.ts';
 
 export interface TensorflowOptions {
   /** `gpu` insists on a CUDA device; `cpu` takes whatever build of libtensorflow works. */
@@ -43,7 +43,7 @@ export async function useTensorflow(options: TensorflowOptions): Promise<Backend
     loadFirst(device, threads);
   }
   await setBackend('tensorflow');
-  const instance = backend() as unknown as TensorflowBackend;
+  const instance = tensorflowOf(backend());
   if (device === 'gpu' && !instance.isUsingGpuDevice) {
     if (previous) await setBackend(previous);
     throw msaeError(

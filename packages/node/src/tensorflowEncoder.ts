@@ -4,7 +4,7 @@
  */
 import { findBackend, getBackend, setBackend } from '@tensorflow/tfjs-core';
 import { useTensorflow } from './tensorflowBackend.ts';
-import { type Binding, type Ops, type TensorflowBackend, withOps } from './tensorflowOps.ts';
+import { type Binding, type Ops, type TensorflowBackend, tensorflowOf, withOps } from './tensorflowOps.ts';
 import { groupSize } from './topKGroups.ts';
 
 export interface EncodeTopKOptions {
@@ -59,7 +59,7 @@ export async function loadBinding({ threads }: { threads?: number } = {}): Promi
   const previous = getBackend();
   await useTensorflow({ device: 'cpu', threads });
   if (previous) await setBackend(previous);
-  return (findBackend('tensorflow') as unknown as TensorflowBackend).binding;
+  return tensorflowOf(findBackend('tensorflow')).binding;
 }
 
 function preActivations(ops: Ops, options: Omit<EncodeTopKOptions, 'k'>): number {

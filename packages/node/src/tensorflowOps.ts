@@ -35,6 +35,11 @@ export interface TensorflowBackend {
   executeSingleOutput(name: string, attrs: OpAttr[], inputs: readonly Tensor[]): Tensor;
 }
 
+/** tfjs-node's backend behind tfjs's general type. */
+export function tensorflowOf(backend: unknown): TensorflowBackend {
+  return backend as TensorflowBackend;
+}
+
 export interface OpAttr {
   name: string;
   type: number;

@@ -57,10 +57,7 @@ export async function multiplyWithTensorflow(options: { threads?: number } = {})
     const original = getKernel(kernelName, 'wasm')?.kernelFunc;
     if (!original) throw msaeError('state', 'matmul: the wasm backend of @msae/wasm is not registered.');
     replaced.set(kernelName, original);
-    replace(
-      kernelName,
-      (call) => replacement(binding, call.backend as unknown as WasmBackend, call) ?? original(call),
-    );
+    replace(kernelName, (call) => replacement(binding, wasmOf(call.backend), call) ?? original(call));
   }
   const own = encodeActiveKernel.provided('wasm');
   if (own === undefined)
@@ -70,7 +67,7 @@ export async function multiplyWithTensorflow(options: { threads?: number } = {})
     'wasm',
     (inputs, attrs, backend) =>
       coversEncode(attrs)
-        ? encode(binding, backend as unknown as WasmBackend, inputs, attrs.keep)
+        ? encode(binding, wasmOf(backend), inputs, attrs.keep)
         : own.run(inputs, attrs, backend),
     { covers: (attrs, inputs) => coversEncode(attrs) || own.covers(attrs, inputs) },
   );
@@ -85,11 +82,19 @@ export function multiplyWithWasm(): void {
   ownEncoder = undefined;
 }
 
+/** tfjs's own types are general: what a kernel of this backend really gets. */
+function wasmOf(backend: unknown): WasmBackend {
+  return backend as WasmBackend;
+}
+function attrsOf<A>(attrs: unknown): A {
+  return attrs as A;
+}
+
 const replacements: Readonly<Record<string, Replacement>> = {
   BatchMatMul: (binding, backend, { inputs, attrs }) =>
-    product(binding, backend, inputs.a!, inputs.b!, attrs as unknown as ProductAttrs),
+    product(binding, backend, inputs.a!, inputs.b!, attrsOf<ProductAttrs>(attrs)),
   _FusedMatMul: (binding, backend, { inputs, attrs }) => {
-    const { activation, ...rest } = attrs as unknown as ProductAttrs & { activation: string };
+    const { activation, ...rest } = attrsOf<ProductAttrs & { activation: string }>(attrs);
     const { a, b, bias, preluActivationWeights } = inputs;
     if ((activation !== 'linear' && activation !== 'relu') || preluActivationWeights) return undefined;
     return product(binding, backend, a!, b!, { ...rest, relu: activation === 'relu' }, bias ?? undefined);

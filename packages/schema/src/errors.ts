@@ -34,10 +34,12 @@ export interface MsaeError extends Error {
 
 const TAG: unique symbol = Symbol.for('@msae/error') as never;
 
-const classes: Readonly<Record<ErrorCode, ErrorConstructor>> = {
-  option: RangeError as unknown as ErrorConstructor,
-  shape: RangeError as unknown as ErrorConstructor,
-  value: RangeError as unknown as ErrorConstructor,
+type ErrorClass = new (message: string, options?: ErrorOptions) => Error;
+
+const classes: Readonly<Record<ErrorCode, ErrorClass>> = {
+  option: RangeError,
+  shape: RangeError,
+  value: RangeError,
   file: Error,
   unsupported: Error,
   missing: Error,
@@ -58,6 +60,6 @@ export function msaeError(
 
 /** Is it an error of the family, and (where asked) of this code? */
 export function isMsaeError(error: unknown, code?: ErrorCode): error is MsaeError {
-  if (!(error instanceof Error) || (error as unknown as Record<symbol, unknown>)[TAG] !== true) return false;
-  return code === undefined || (error as MsaeError).code === code;
+  if (!(error instanceof Error) || !(TAG in error)) return false;
+  return code === undefined || (error as Error & { code?: unknown }).code === code;
 }

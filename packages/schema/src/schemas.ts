@@ -143,7 +143,7 @@ export function object<T extends object>(
   });
   return withNode<T>(schema, {
     type: 'object',
-    entries: entries as unknown as Record<string, v.GenericSchema>,
+    entries: { ...entries } as Record<string, v.GenericSchema>,
     ...(help !== undefined && { help }),
   });
 }

@@ -103,10 +103,7 @@ describe('check', () => {
       'store: activation.kind: expected one of topk, relu, got "topp" (did you mean topk?)',
     ],
     [{ rows: 1, activation: { kind: 'relu', k: 1 } }, /^store: activation: there is no option k/],
-    [
-      { rows: 1, activation: { kind: 'topk' } },
-      'store: activation.k: is missing',
-    ],
+    [{ rows: 1, activation: { kind: 'topk' } }, 'store: activation.k: is missing'],
     [{ rows: 1, place: 'here' }, 'store: place: expected a place, got "here"'],
     [7, 'store: expected an object with settings, got 7'],
     [null, 'store: expected an object with settings, got null'],

@@ -65,16 +65,21 @@ export function multiply(runtime: Runtime, p: Product): void {
 type RuntimeOf = (backend: unknown) => Runtime;
 
 /** Replaces BatchMatMul, _FusedMatMul and the transposition of matrices on the wasm backend. */
+/** Attributes of a stock kernel, which tfjs types as a map of anything. */
+export function attrsOf<A>(attrs: unknown): A {
+  return attrs as A;
+}
+
 export function registerMatMul(runtimeOf: RuntimeOf): void {
   const { kernelFunc: stockTranspose } = getKernel('Transpose', 'wasm');
   const { kernelFunc: stockFused } = getKernel('_FusedMatMul', 'wasm');
   replace('BatchMatMul', ({ inputs, attrs, backend }) => {
-    const { transposeA, transposeB } = attrs as unknown as { transposeA: boolean; transposeB: boolean };
+    const { transposeA, transposeB } = attrsOf<{ transposeA: boolean; transposeB: boolean }>(attrs);
     return product(runtimeOf(backend), inputs.a!, inputs.b!, transposeA, transposeB, undefined, false);
   });
   replace('_FusedMatMul', (call) => {
     const { inputs, attrs, backend } = call;
-    const { transposeA, transposeB, activation } = attrs as unknown as Fused;
+    const { transposeA, transposeB, activation } = attrsOf<Fused>(attrs);
     const bias = inputs.bias;
     const plainBias = bias === undefined || bias === null || bias.shape.length <= 1;
     if ((activation !== 'linear' && activation !== 'relu') || !plainBias || inputs.preluActivationWeights) {
@@ -101,7 +106,7 @@ export function registerMatMul(runtimeOf: RuntimeOf): void {
   });
   replace('Transpose', (call) => {
     const x = call.inputs.x!;
-    const { perm } = call.attrs as unknown as { perm: number[] };
+    const { perm } = attrsOf<{ perm: number[] }>(call.attrs);
     const swaps = x.shape.length === 2 && perm[0] === 1 && x.dtype !== 'string' && x.dtype !== 'bool';
     if (!swaps || util.sizeFromShape(x.shape) === 0) return stockTranspose(call);
     const [rows, cols] = x.shape as [number, number];

@@ -57,7 +57,7 @@ export async function createRuntime({ backend, memory, budget, threads }: Runtim
   const module = await WebAssembly.compile(decodeBase64(shared ? sharedKernels : singleModule));
   const instance = await WebAssembly.instantiate(module, { env: { memory } });
   const exported = Object.entries(instance.exports).filter(([, value]) => typeof value === 'function');
-  const kernels = Object.fromEntries(exported) as unknown as Record<string, Task>;
+  const kernels = Object.fromEntries(exported) as Record<string, WebAssembly.ExportValue & Task>;
   const pool: ThreadPool = await createThreadPool({
     kernels,
     module,

@@ -1,5 +1,6 @@
 /** Slices that are one run of memory, as blocks of rows are: copied as such. The stock kernel first copies all of x out. */
 import { getKernel, registerKernel, slice_util, unregisterKernel, util } from '@tensorflow/tfjs-core';
+import { attrsOf } from './matMul.ts';
 import type { Runtime } from './runtime.ts';
 
 /** Replaces Slice on the wasm backend where the slice is contiguous. */
@@ -10,7 +11,7 @@ export function registerSlice(runtimeOf: (backend: unknown) => Runtime): void {
     ...stock,
     kernelFunc: (call) => {
       const x = call.inputs.x!;
-      const { begin, size } = call.attrs as unknown as { begin: number | number[]; size: number | number[] };
+      const { begin, size } = attrsOf<{ begin: number | number[]; size: number | number[] }>(call.attrs);
       // tfjs declares fewer shapes than it takes.
       const params = slice_util.parseSliceParams(x as never, begin, size) as [number[], number[]];
       const [from, shape] = params;

@@ -1,10 +1,11 @@
 import { BACKENDS, type BackendName, useNode } from '@msae/node';
 import { profileWasm, resetWasmPeak, wasmMemory } from '@msae/wasm';
-import { type CommandDef, defineCommand } from 'citty';
+import type { CommandDef } from 'citty';
+import { command } from '../command.ts';
 import { numberAbove, oneOf, wholeNumber } from '../flagValues.ts';
 import { type BenchOptions, benchSteps } from './benchStep.ts';
 
-const step = defineCommand({
+const step: CommandDef = command({
   meta: { name: 'step', description: 'Time whole training steps (gradients, clipping, Adam) on random data' },
   args: {
     d: { type: 'string', description: 'width of the activations', default: '512' },
@@ -16,7 +17,7 @@ const step = defineCommand({
     l0: { type: 'string', description: 'relu: expected active latents a row', default: '40' },
     path: { type: 'string', description: 'sparse or dense', default: 'sparse' },
     backend: { type: 'string', description: `auto, ${BACKENDS.join(', ')}`, default: 'wasm' },
-    encoder: {
+    matmul: {
       type: 'string',
       description: 'wasm backend: its large products on wasm or tensorflow',
       default: 'wasm',
@@ -39,10 +40,10 @@ const step = defineCommand({
     };
     const name = oneOf('backend', args.backend, ['auto', ...BACKENDS] as const);
     const threads = args.threads === undefined ? undefined : wholeNumber('threads', args.threads);
-    const encoder = oneOf('encoder', args.encoder, ['wasm', 'tensorflow'] as const);
+    const matmul = oneOf('matmul', args.matmul, ['wasm', 'tensorflow'] as const);
     const backend = await useNode({
       backend: name as 'auto' | BackendName,
-      matmul: encoder,
+      matmul,
       ...(threads && { threads }),
     });
     const onWasm = backend.name === 'wasm';
@@ -72,12 +73,12 @@ const step = defineCommand({
   },
 });
 
-const bench = defineCommand({
+const bench: CommandDef = command({
   meta: { name: 'bench', description: 'Measure training steps on this machine' },
-  subCommands: { step: step as unknown as CommandDef },
+  subCommands: { step: step },
 });
 
-export default bench as unknown as CommandDef;
+export default bench;
 
 /** The jobs of @msae/wasm by part of a step. */
 const JOBS: Record<string, readonly string[]> = {

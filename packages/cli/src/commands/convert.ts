@@ -1,7 +1,8 @@
 /** `msae convert IN OUT --to FORMAT`: an SAE of any known format into another. */
 import { loadSae, saveSae, type WeightDtype, type WritableFormat, writableFormats } from '@msae/formats';
 import { useNode } from '@msae/node';
-import { type CommandDef, defineCommand } from 'citty';
+import type { CommandDef } from 'citty';
+import { command } from '../command.ts';
 import { numberAbove, oneOf } from '../flagValues.ts';
 
 const dtypes = {
@@ -12,7 +13,7 @@ const dtypes = {
 } as const satisfies Readonly<Record<string, WeightDtype>>;
 const dtypeNames = Object.keys(dtypes) as (keyof typeof dtypes)[];
 
-const command = defineCommand({
+const definition: CommandDef = command({
   meta: { name: 'convert', description: 'Convert an SAE of any known format into another' },
   args: {
     in: {
@@ -50,7 +51,7 @@ const command = defineCommand({
   },
 });
 
-export default command as unknown as CommandDef;
+export default definition;
 
 interface Converted {
   readonly from: string;

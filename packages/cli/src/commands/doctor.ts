@@ -1,8 +1,9 @@
 import { type BackendProbe, probeBackends } from '@msae/node';
-import { type CommandDef, defineCommand } from 'citty';
+import type { CommandDef } from 'citty';
+import { command } from '../command.ts';
 import { wholeNumber } from '../flagValues.ts';
 
-const command = defineCommand({
+const definition: CommandDef = command({
   meta: {
     name: 'doctor',
     description: 'Try every backend and tell which works, how fast it is, and how to get the others',
@@ -23,7 +24,7 @@ const command = defineCommand({
   },
 });
 
-export default command as unknown as CommandDef;
+export default definition;
 
 function describe({ backend, usable, description, gflops, reason, howTo }: BackendProbe): string {
   const name = backend.padEnd(11);

@@ -18,7 +18,8 @@ import { unembedding } from '@msae/harvest';
 import { type OpenedModel, openModelFile } from '@msae/harvest/node';
 import { BACKENDS, releaseNode, useNode } from '@msae/node';
 import { msaeError } from '@msae/schema';
-import { type CommandDef, defineCommand } from 'citty';
+import type { CommandDef } from 'citty';
+import { command } from '../command.ts';
 import { configArgument } from '../configFile.ts';
 import { oneOf, wholeNumber } from '../flagValues.ts';
 import { type EvalFigures, printEvaluation } from './evalFigures.ts';
@@ -93,7 +94,7 @@ const args = {
   json: { type: 'boolean', description: 'print the main figures as JSON' },
 } as const;
 
-const command = defineCommand({
+const definition: CommandDef = command({
   meta: {
     name: 'eval',
     description: 'Measure an SAE on activations: L0, FVU by prefix, dead latents, the forest, CE recovered',
@@ -108,7 +109,7 @@ const command = defineCommand({
   },
 });
 
-export default command as unknown as CommandDef;
+export default definition;
 
 /** Rows of a batch. */
 const BATCH = 2048;

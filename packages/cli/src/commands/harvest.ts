@@ -8,12 +8,13 @@ import {
 import { type OpenedModel, openModelFile, readTextFiles, storeFolders } from '@msae/harvest/node';
 import { type BrownDocument, brownTokens, readBrown } from '@msae/lab/node';
 import { msaeError } from '@msae/schema';
-import { type CommandDef, defineCommand } from 'citty';
+import type { CommandDef } from 'citty';
 import { Presets, SingleBar } from 'cli-progress';
+import { command } from '../command.ts';
 import { configArgument } from '../configFile.ts';
 import { oneOf, wholeNumber } from '../flagValues.ts';
 
-const command = defineCommand({
+const definition: CommandDef = command({
   meta: {
     name: 'harvest',
     description: 'Run a transformer over text and store the activations of its layers',
@@ -97,7 +98,7 @@ const command = defineCommand({
   },
 });
 
-export default command as unknown as CommandDef;
+export default definition;
 
 const describe = ({ name, tensor, dtype, shape }: TapPoint): string =>
   `${name.padEnd(22)} ${tensor === name ? '' : `${tensor} `}${dtype} [${shape.join(', ')}]`;

@@ -1,8 +1,9 @@
 /** `msae inspect PATH`: what an SAE is, in any format, without loading it. */
 import { inspectSae, type SaeInspection, type Spread } from '@msae/formats';
-import { type CommandDef, defineCommand } from 'citty';
+import type { CommandDef } from 'citty';
+import { command } from '../command.ts';
 
-const command = defineCommand({
+const definition: CommandDef = command({
   meta: {
     name: 'inspect',
     description:
@@ -27,7 +28,7 @@ const command = defineCommand({
   },
 });
 
-export default command as unknown as CommandDef;
+export default definition;
 
 function text(report: SaeInspection): string {
   const { activation, preprocessing, prefixes, training, norms } = report;

@@ -4,10 +4,11 @@ import { readFile } from 'node:fs/promises';
 import type { CurvePoint, ReportRun } from '@msae/report';
 import { writeReport } from '@msae/report/node';
 import { msaeError } from '@msae/schema';
-import { type CommandDef, defineCommand } from 'citty';
+import type { CommandDef } from 'citty';
+import { command } from '../command.ts';
 import { readEvaluation } from './evaluationFile.ts';
 
-const command = defineCommand({
+const definition: CommandDef = command({
   meta: {
     name: 'report',
     description: 'Make one self-contained HTML page of evaluations, the first shown first',
@@ -60,7 +61,7 @@ const command = defineCommand({
   },
 });
 
-export default command as unknown as CommandDef;
+export default definition;
 
 async function readCurves(path: string): Promise<CurvePoint[]> {
   const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {

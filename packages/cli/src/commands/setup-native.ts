@@ -1,8 +1,9 @@
 import { type NativeSource, nativeDirectory, setupNative } from '@msae/node';
 import { msaeError } from '@msae/schema';
-import { type CommandDef, defineCommand } from 'citty';
+import type { CommandDef } from 'citty';
+import { command } from '../command.ts';
 
-const command = defineCommand({
+const definition: CommandDef = command({
   meta: {
     name: 'setup-native',
     description: 'Build the tensorflow backend against a current libtensorflow, taken from a Python wheel',
@@ -59,7 +60,7 @@ const command = defineCommand({
   },
 });
 
-export default command as unknown as CommandDef;
+export default definition;
 
 interface SourceArgs {
   pip?: boolean | undefined;

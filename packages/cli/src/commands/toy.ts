@@ -19,7 +19,8 @@ import {
 import { type PageRun, toyPage, toyPng } from '@msae/lab/node';
 import { BACKENDS, releaseNode, useNode } from '@msae/node';
 import { msaeError } from '@msae/schema';
-import { type CommandDef, defineCommand } from 'citty';
+import type { CommandDef } from 'citty';
+import { command } from '../command.ts';
 import { configArgument } from '../configFile.ts';
 import { oneOf, wholeNumber } from '../flagValues.ts';
 
@@ -52,7 +53,7 @@ const args = {
   json: { type: 'boolean', description: 'print the results as one JSON object' },
 } as const;
 
-const command = defineCommand({
+const definition: CommandDef = command({
   meta: { name: 'toy', description: "The write-up's experiment: recover a tree of 20 known features" },
   args,
   async run({ args: given }) {
@@ -64,7 +65,7 @@ const command = defineCommand({
   },
 });
 
-export default command as unknown as CommandDef;
+export default definition;
 
 interface Given {
   readonly preset: string;

@@ -2,18 +2,19 @@
 import { join } from 'node:path';
 import { msaeError } from '@msae/schema';
 import { directoryStorage } from '@msae/train/node';
-import { type CommandDef, defineCommand } from 'citty';
+import type { CommandDef } from 'citty';
+import { command } from '../command.ts';
 import { readJson } from '../configFile.ts';
 import { type FlagTexts, isObject, type Json, mergeSettings } from '../options/fromFlags.ts';
 import { parseTrainConfig, type TrainConfig } from './trainConfig.ts';
 import { flagSettings, trainArgs } from './trainFlags.ts';
 import { runFile, runTraining } from './trainRun.ts';
 
-const command = defineCommand({
+const definition: CommandDef = command({
   meta: { name: 'train', description: 'Train an SAE on stored activations' },
   args: trainArgs,
   async run({ args }) {
-    const flags = args as unknown as FlagTexts & { readonly out: string };
+    const flags: FlagTexts & { readonly out: string } = { ...(args as FlagTexts), out: String(args.out) };
     const { config, given } = await settle(flags);
     const { finished } = await runTraining(config, {
       out: flags.out,
@@ -26,7 +27,7 @@ const command = defineCommand({
   },
 });
 
-export default command as unknown as CommandDef;
+export default definition;
 
 /** The run's configuration: --config, or OUT/run.json of a run that is resumed, with the flags over it. */
 async function settle(

@@ -105,7 +105,7 @@ async function checkSameRun(
   const file = join(out, runFile);
   const before = await readJson(file);
   if (!isObject(before)) throw msaeError('file', `${file}: expected the settings of a run`);
-  const [was, now] = [isObject(before.sae) ? before.sae : {}, config.sae as unknown as Json];
+  const [was, now] = [isObject(before.sae) ? before.sae : {}, { ...config.sae } as Json];
   for (const name of isObject(given.sae) ? Object.keys(given.sae) : []) {
     if (JSON.stringify(was[name]) === JSON.stringify(now[name]) || name === 'seed') continue;
     throw msaeError(

@@ -32,7 +32,12 @@ export type Infos<T> = {
 
 /** The tensors behind descriptions: what tfjs hands to a kernel are the tensors themselves, for those that work with ops. */
 export function tensorsOf<I>(infos: Infos<I>): I {
-  return infos as unknown as I;
+  return untyped(infos);
+}
+
+/** tfjs types what goes through its registry as maps of anything; this is the one place where the kernel's own types come back. */
+function untyped<T>(value: unknown): T {
+  return value as T;
 }
 
 /** What a backend provides. It returns its outputs by name; optional ones may be left out. */
@@ -77,7 +82,7 @@ export interface ProvidedKernel<I, A, O> {
   readonly covers: (attrs: A, inputs: Infos<I>) => boolean;
 }
 
-const kernels: Kernel<never, never, never>[] = [];
+const kernels: Pick<Kernel<never, never, never>, 'name' | 'isOwn'>[] = [];
 
 /** Names of the kernels that the current backend runs in code of its own. */
 export function ownKernels(): string[] {
@@ -106,7 +111,7 @@ export function defineKernel<I extends Tensors<I>, A extends object, O extends T
         kernelFunc: ({ inputs, attrs, backend: instance }) => {
           const made = providers
             .get(backend)!
-            .run(inputs as Infos<I>, attrs as unknown as A, instance as tf.KernelBackend) as Record<
+            .run(inputs as Infos<I>, untyped<A>(attrs), instance as tf.KernelBackend) as Record<
             string,
             tf.TensorInfo | undefined
           >;
@@ -123,11 +128,11 @@ export function defineKernel<I extends Tensors<I>, A extends object, O extends T
     run(inputs, attrs) {
       const given = checkedInputs(definition, inputs, attrs);
       const provider = providerOf(tf.getBackend());
-      if (provider === undefined || !provider.covers(attrs, given as unknown as Infos<I>))
+      if (provider === undefined || !provider.covers(attrs, untyped<Infos<I>>(given)))
         return composed(given, attrs);
       const out = tf
         .engine()
-        .runKernel(name, given as unknown as tf.NamedTensorMap, attrs as unknown as tf.NamedAttrMap) as
+        .runKernel(name, untyped<tf.NamedTensorMap>(given), untyped<tf.NamedAttrMap>(attrs)) as
         | tf.Tensor
         | tf.Tensor[];
       const tensors = Array.isArray(out) ? out : [out];
@@ -139,7 +144,7 @@ export function defineKernel<I extends Tensors<I>, A extends object, O extends T
       kernel.provide('cpu', definition.cpu);
     return providers.get(backend);
   };
-  kernels.push(kernel as unknown as Kernel<never, never, never>);
+  kernels.push(kernel);
   return kernel;
 }
 
@@ -180,7 +185,7 @@ function checkedInputs<I extends Tensors<I>, A extends object, O extends Tensors
     if (!ok(value))
       throw msaeError('option', `${name}: the attribute ${attribute} cannot be ${JSON.stringify(value)}`);
   }
-  return given as unknown as I;
+  return untyped<I>(given);
 }
 
 function checkInput(what: string, tensor: tf.Tensor, spec: TensorSpec, sizes: Map<string, number>): void {

@@ -95,6 +95,8 @@ export interface SaeState {
   inferenceThreshold?: number | null;
   prefixes?: PrefixRecord | null;
   record?: Partial<SaeRecord>;
+  /** Weights given as tensors become the SAE's own instead of being copied. Default false. */
+  adopt?: boolean;
 }
 
 /** Options of {@link createSae}. Give `dModel` for an autoencoder, or `input` and `output`. */
@@ -224,7 +226,7 @@ export function saeFromWeights(config: SaeConfigInput, weights: SaeWeights, stat
   const params: Partial<Record<ParamName, tf.Variable>> = {};
   let skip: tf.Tensor2D | null = null;
   try {
-    for (const name of names) params[name] = variable(name, given[name], shapes[name]);
+    for (const name of names) params[name] = variable(name, given[name], shapes[name], state.adopt);
     if (state.skip) {
       const made = variable('skip', state.skip, [input.width, output.width]);
       skip = tf.keep(tf.clone(made)) as tf.Tensor2D;
@@ -236,7 +238,7 @@ export function saeFromWeights(config: SaeConfigInput, weights: SaeWeights, stat
   }
   return {
     config: checked,
-    params: params as unknown as SaeParams,
+    params: params as SaeParams,
     transform,
     skip,
     inferenceThreshold: state.inferenceThreshold ?? null,
@@ -273,12 +275,15 @@ function checkedTransform(
   return { input: read, output: read };
 }
 
-function variable(name: string, value: SaeWeights[ParamName], shape: number[]): tf.Variable {
+function variable(name: string, value: SaeWeights[ParamName], shape: number[], adopt = false): tf.Variable {
   const says = `[${shape.join(', ')}]`;
   if (value === undefined) throw msaeError('shape', `${name}: missing; expected ${says}`);
   if (value instanceof tf.Tensor) {
     checkTensor(name, value, shape, says);
-    return tf.tidy(() => tf.variable(tf.add(value, 0)));
+    if (!adopt) return tf.tidy(() => tf.variable(tf.add(value, 0)));
+    const made = tf.variable(value);
+    value.dispose();
+    return made;
   }
   const values = value instanceof Float32Array ? value : Float32Array.from(value);
   checkFiniteArray(

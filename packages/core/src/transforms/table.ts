@@ -42,8 +42,9 @@ export function stepArrays(step: TransformStep, width: number): Readonly<Record<
 export function checkTransform(transform: Transform, width: number, where: string): Transform {
   const checked = check(schema, transform, where);
   for (const step of checked) {
+    const fields: Record<string, unknown> = { ...step };
     for (const [name, shape] of Object.entries(stepArrays(step, width))) {
-      const values = (step as unknown as Record<string, Float32Array>)[name]!;
+      const values = fields[name] as Float32Array;
       const wanted = shape.reduce((product, size) => product * size, 1);
       if (values.length !== wanted) {
         throw msaeError(

@@ -5,7 +5,13 @@
  */
 import type { AdamAttrs, AdamInputs, AdamOutputs, Implementation } from '@msae/core/backend';
 import type { Tensor } from '@tensorflow/tfjs-core';
-import type { Binding, Handle, OpAttr, TensorflowBackend } from '../tensorflowOps.ts';
+import {
+  type Binding,
+  type Handle,
+  type OpAttr,
+  type TensorflowBackend,
+  tensorflowOf,
+} from '../tensorflowOps.ts';
 
 interface AdamTensors {
   param: Tensor;
@@ -36,7 +42,7 @@ const abandoned = new FinalizationRegistry<{ binding: Binding; resource: Handle 
 
 /** MsaeAdam. */
 export const adam: Implementation<AdamInputs, AdamAttrs, AdamOutputs> = (inputs, attrs, backend) => {
-  adamInPlace(backend as unknown as TensorflowBackend, inputs as AdamTensors, attrs);
+  adamInPlace(tensorflowOf(backend), inputs as AdamTensors, attrs);
   return {};
 };
 

@@ -7,7 +7,7 @@ import {
   tensorsOf,
 } from '@msae/core/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import type { OpAttr, TensorflowBackend } from '../tensorflowOps.ts';
+import { type OpAttr, type TensorflowBackend, tensorflowOf } from '../tensorflowOps.ts';
 import { groupSize } from '../topKGroups.ts';
 
 /** The k largest values of each row. */
@@ -21,7 +21,7 @@ export const encodeActive: Implementation<EncodeActiveInputs, EncodeActiveAttrs,
   { keep: k },
   instance,
 ) => {
-  const backend = instance as unknown as TensorflowBackend;
+  const backend = tensorflowOf(instance);
   return tf.tidy(() => {
     const { x, W_enc, b_enc, b_dec } = tensorsOf(inputs);
     const { binding } = backend;

@@ -6,7 +6,7 @@ import {
   tensorsOf,
 } from '@msae/core/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import type { OpAttr, TensorflowBackend } from '../tensorflowOps.ts';
+import { type OpAttr, type TensorflowBackend, tensorflowOf } from '../tensorflowOps.ts';
 
 /** MsaeGlobalNorm: L2Loss is Σt²/2 in one pass. */
 export const globalNorm: Implementation<GlobalNormInputs, GlobalNormAttrs, GlobalNormOutputs> = (
@@ -14,7 +14,7 @@ export const globalNorm: Implementation<GlobalNormInputs, GlobalNormAttrs, Globa
   _,
   instance,
 ) => {
-  const backend = instance as unknown as TensorflowBackend;
+  const backend = tensorflowOf(instance);
   const { binding } = backend;
   const float: OpAttr = { name: 'T', type: binding.TF_ATTR_TYPE, value: binding.TF_FLOAT };
   return tf.tidy(() => {

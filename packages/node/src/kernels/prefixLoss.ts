@@ -13,7 +13,7 @@ import {
   tensorsOf,
 } from '@msae/core/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import type { OpAttr, TensorflowBackend } from '../tensorflowOps.ts';
+import { type OpAttr, type TensorflowBackend, tensorflowOf } from '../tensorflowOps.ts';
 
 /** Floats of one [rows, C + 1, d] intermediate; more rows are done in chunks, which also keeps them in cache. */
 const CHUNK = 2 ** 22;
@@ -34,7 +34,7 @@ export const prefixLoss: Implementation<PrefixLossInputs, PrefixLossAttrs, Prefi
   attrs,
   instance,
 ) => {
-  const backend = instance as unknown as TensorflowBackend;
+  const backend = tensorflowOf(instance);
   return tf.tidy(() => {
     const { target, W_dec, b_dec, indices, values, cumulative, decoderCumulative } = tensorsOf(inputs);
     const [n, d] = W_dec.shape;

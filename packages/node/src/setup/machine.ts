@@ -38,7 +38,7 @@ export async function checkMachine(needs: MachineNeeds): Promise<Check[]> {
 
 /** Version of the C library as `[major, minor]`, or `undefined` on musl. */
 export function glibcVersion(): [number, number] | undefined {
-  const report = process.report.getReport() as unknown as { header?: { glibcVersionRuntime?: string } };
+  const report: { header?: { glibcVersionRuntime?: string } } = process.report.getReport();
   const match = /^(\d+)\.(\d+)/.exec(report.header?.glibcVersionRuntime ?? '');
   return match ? [Number(match[1]), Number(match[2])] : undefined;
 }

@@ -31,11 +31,13 @@ export const standardParts = {
   permutation: permutationPart,
 } as const;
 
+const definitions: readonly PartDefinition<unknown>[] = Object.values(standardParts);
+
 /** All parts of a run by name, those that are off left out. @throws MsaeError `option` */
 export function startParts(run: TrainingRun): Map<string, RunningPart> {
   const started = new Map<string, RunningPart>();
   try {
-    for (const definition of Object.values(standardParts) as unknown as PartDefinition<unknown>[]) {
+    for (const definition of definitions) {
       const value = run.options[definition.name as keyof typeof standardParts];
       const part = value === undefined || value === false ? null : definition.start(value, run);
       if (part !== null) started.set(definition.name, part);

@@ -103,7 +103,7 @@ export async function checkpointFiles(
       tensors.push({ name: stepTensor(i, name), shape: [...shape], data: plain[name] as Float32Array });
       delete plain[name];
     }
-    return plain as unknown as TransformStep;
+    return plain as TransformStep & Record<string, unknown>;
   });
   const { inferenceThreshold, prefixes, record } = sae;
   const state: CheckpointState = {
@@ -253,7 +253,7 @@ export async function initialTransform(
     for (const [name, shape] of Object.entries(stepArrays(step, width))) {
       whole[name] = await tensors.float32(stepTensor(i, name), shape);
     }
-    steps.push(whole as unknown as TransformStep);
+    steps.push(whole as TransformStep & Record<string, unknown>);
   }
   return steps;
 }

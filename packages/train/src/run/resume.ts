@@ -113,11 +113,11 @@ function settleOptions(
   const options = resolveOptions(config, { ...saved, ...now, parts, checkpoints } as TrainerOptions);
   // what no longer fits a schema (a scheme of one's own) is compared as it was written
   const normalised = resolveOptions(config, {
-    ...(saved as unknown as TrainerOptions),
+    ...(saved as Partial<TrainerOptions>),
     prefixes: { kind: 'full' },
     phases: [],
     checkpoints,
-  });
+  } as TrainerOptions);
   const after = optionsJson(options);
   const before = {
     ...optionsJson(normalised),
