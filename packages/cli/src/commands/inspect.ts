@@ -1,5 +1,5 @@
 /** `msae inspect PATH`: what an SAE is, in any format, without loading it. */
-import { inspectSae, type SaeInspection, type Spread } from '@msae/formats';
+import { inspectSae, type SaeInspection } from '@msae/formats';
 import type { CommandDef } from 'citty';
 import { command } from '../command.ts';
 
@@ -31,20 +31,23 @@ const definition: CommandDef = command({
 export default definition;
 
 function text(report: SaeInspection): string {
-  const { activation, preprocessing, prefixes, training, norms } = report;
+  const { activation, input, output, prefixes, training, norms } = report;
   const lines: [string, string][] = [
     ['format', report.format],
     ['architecture', report.architecture],
     ['file', report.file],
-    ['d_model × latents', `${report.dModel} × ${report.nLatents}, ${report.parameters} parameters`],
+    ['d_model × latents', `${input.width} × ${report.nLatents}, ${report.parameters} parameters`],
+    ...optional('writes', output ? `another site, ${output.width} wide` : undefined),
     ['activation here', activation.kind + ('k' in activation ? `, k = ${activation.k}` : '')],
     ...optional('threshold', report.threshold === null ? undefined : spreadText(report.threshold)),
     ['encoder sees', report.applyBDecToInput ? 'x − b_dec' : 'x'],
     [
-      'normalisation',
-      preprocessing.normalize + (preprocessing.reshape === 'none' ? '' : `, ${preprocessing.reshape}`),
+      'before the weights',
+      [...(input.layout === 'heads' ? ['heads side by side'] : []), ...report.transform.map(step)].join(
+        ', ',
+      ) || 'nothing',
     ],
-    ...optional('folded on loading', folded(report)),
+    ...optional('folded on loading', report.scaleByDecoderNorm ? 'decoder norms' : undefined),
     ...optional(
       'prefixes',
       prefixes ? `${list(prefixes.lengths)}; weights ${list(prefixes.weights)}` : undefined,
@@ -62,12 +65,12 @@ function text(report: SaeInspection): string {
   return [...body, ...report.warnings.map((warning) => `warning: ${warning}`)].join('\n');
 }
 
-function folded(report: SaeInspection): string | undefined {
-  const parts: string[] = [];
-  if (report.inputScale !== 1) parts.push(`input scale ${number(report.inputScale)}`);
-  if (report.scaleByDecoderNorm) parts.push('decoder norms');
-  if (report.tensors.some((tensor) => tensor.role === 'matrix')) parts.push('whitening');
-  return parts.length ? parts.join(', ') : undefined;
+/** A step and its small numbers: `scale (factor 0.12)`. */
+function step({ kind, ...fields }: { readonly kind: string }): string {
+  const shown = Object.entries(fields as Record<string, unknown>).flatMap(([name, value]) =>
+    typeof value === 'number' ? [`${name} ${number(value)}`] : [],
+  );
+  return shown.length > 0 ? `${kind} (${shown.join(', ')})` : kind;
 }
 
 const optional = (label: string, value: string | undefined): [string, string][] =>
@@ -79,6 +82,8 @@ const list = (values: readonly number[]): string =>
     : values.map(number).join(' ');
 
 const number = (value: number): string => String(Number(value.toPrecision(4)));
+
+type Spread = NonNullable<SaeInspection['norms']>['decoder'];
 
 const spreadText = (value: number | Spread): string =>
   typeof value === 'number'

@@ -12,6 +12,7 @@ import { type Code, denseCode, type Selection } from '../kernels/selection.ts';
 import { column, matMulTN } from '../loss/linalg.ts';
 import { applyTransform } from '../transforms/table.ts';
 import type { Sae } from './sae.ts';
+import type { Site } from './site.ts';
 
 /** Options of {@link encode}. */
 export interface EncodeOptions {
@@ -74,7 +75,7 @@ export function selectionOf(sae: Sae, rows: number, training: boolean): Selectio
 }
 
 /** Raw activations of a site as rows. @throws MsaeError `shape` */
-export function rawInput(sae: Sae, x: tf.Tensor, name = 'x', site = sae.config.input): tf.Tensor {
+export function rawInput(sae: Sae, x: tf.Tensor, name = 'x', site: Site = sae.config.input): tf.Tensor {
   const { width, layout } = site;
   const heads =
     layout === 'heads' && x instanceof tf.Tensor && x.rank === 3 && x.shape[1]! * x.shape[2]! === width;

@@ -2,21 +2,37 @@
  * The parts that the trainer has options for, in the order in which their hooks are called. To add one: write its file beside
  * this one, put it here, and give it its line in `TrainerOptions`.
  */
-import { auxiliaryLossPart } from './auxiliaryLoss.ts';
-import { deadLatentsPart } from './deadLatents.ts';
-import { decoderBiasInitPart } from './decoderBiasInit.ts';
+import { type AuxiliaryLossOptions, auxiliaryLossPart } from './auxiliaryLoss.ts';
+import { type DeadLatentOptions, deadLatentsPart } from './deadLatents.ts';
+import { type DecoderBiasInitOptions, decoderBiasInitPart } from './decoderBiasInit.ts';
 import type { PartDefinition, RunningPart, TrainingRun } from './definition.ts';
 import { inferenceThresholdPart } from './inferenceThreshold.ts';
-import { kAnnealingPart } from './kAnnealing.ts';
-import { normalizerPart } from './normalizer.ts';
-import { permutationPart } from './permutation.ts';
-import { phasesPart } from './phases.ts';
-import { resamplingPart } from './resampling.ts';
-import { sparsityControllerPart } from './sparsityController.ts';
+import { type KAnnealing, kAnnealingPart } from './kAnnealing.ts';
+import { type NormalizerOptions, normalizerPart } from './normalizer.ts';
+import { type PermutationOptions, permutationPart } from './permutation.ts';
+import { type Phase, phasesPart } from './phases.ts';
+import { type ResamplingOptions, resamplingPart } from './resampling.ts';
+import { type SparsityControllerOptions, sparsityControllerPart } from './sparsityController.ts';
 import { unitNormDecoderPart } from './unitNormDecoder.ts';
-import { weightAveragePart } from './weightAverage.ts';
+import { type WeightAverageOptions, weightAveragePart } from './weightAverage.ts';
 
-export const standardParts = {
+/** Their options, by name. */
+interface StandardOptions {
+  readonly normalizer: NormalizerOptions;
+  readonly decoderBiasInit: DecoderBiasInitOptions;
+  readonly phases: readonly Phase[];
+  readonly kAnnealing: KAnnealing;
+  readonly sparsityController: SparsityControllerOptions;
+  readonly auxiliaryLoss: AuxiliaryLossOptions;
+  readonly unitNormDecoder: boolean;
+  readonly weightAverage: WeightAverageOptions;
+  readonly thresholdDecay: number;
+  readonly deadLatents: DeadLatentOptions;
+  readonly resampling: ResamplingOptions;
+  readonly permutation: PermutationOptions;
+}
+
+export const standardParts: { readonly [N in keyof StandardOptions]: PartDefinition<StandardOptions[N]> } = {
   normalizer: normalizerPart,
   decoderBiasInit: decoderBiasInitPart,
   phases: phasesPart,
@@ -29,7 +45,7 @@ export const standardParts = {
   deadLatents: deadLatentsPart,
   resampling: resamplingPart,
   permutation: permutationPart,
-} as const;
+};
 
 const definitions: readonly PartDefinition<unknown>[] = Object.values(standardParts);
 
