@@ -5,6 +5,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { encode, reconstruct } from '@msae/core';
 import { openSafetensorsFile } from '@msae/data/node';
 import { loadSae } from '@msae/formats';
 import * as tf from '@tensorflow/tfjs-core';
@@ -27,22 +28,23 @@ for (const peer of index) {
   const problems: string[] = [];
   let worst = Number.NaN;
   try {
-    const loaded = await loadSae(join(root, 'cases', peer.case));
+    const sae = await loadSae(join(root, 'cases', peer.case));
     const expected = await openSafetensorsFile(join(root, 'expected', `${peer.case}.safetensors`));
     const read = async (name: string) =>
       tf.tensor2d(await expected.read(name), expected.info(name).shape as [number, number]);
     const x = await read('x');
     worst = Math.max(
-      difference(loaded.encode(x), await read('f')),
-      difference(loaded.reconstruct(x), await read('xhat')),
+      difference(encode(sae, x), await read('f')),
+      difference(reconstruct(sae, x), await read('xhat')),
     );
     if (!(worst <= 1e-5)) problems.push(`differs by ${worst.toExponential(2)}`);
-    if (loaded.format !== peer.format) problems.push(`format ${loaded.format}`);
-    if (loaded.architecture !== peer.architecture) problems.push(`architecture ${loaded.architecture}`);
-    if (peer.prefixes && String(loaded.prefixes?.lengths) !== String(peer.prefixes)) {
-      problems.push(`prefixes ${loaded.prefixes?.lengths}`);
+    const { format, architecture } = sae.record.source!;
+    if (format !== peer.format) problems.push(`format ${format}`);
+    if (architecture !== peer.architecture) problems.push(`architecture ${architecture}`);
+    if (peer.prefixes && String(sae.prefixes?.lengths) !== String(peer.prefixes)) {
+      problems.push(`prefixes ${sae.prefixes?.lengths}`);
     }
-    loaded.dispose();
+    sae.dispose();
     await expected.close();
   } catch (error) {
     problems.push(String(error));

@@ -5,6 +5,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { encode, reconstruct } from '@msae/core';
 import { openSafetensorsFile } from '@msae/data/node';
 import { loadSae } from '@msae/formats';
 import * as tf from '@tensorflow/tfjs-core';
@@ -30,13 +31,13 @@ for (const trained of JSON.parse(await readFile(join(root, 'trained.json'), 'utf
   let l0 = Number.NaN;
   let fvu = Number.NaN;
   try {
-    const loaded = await loadSae(join(root, trained.path));
-    l0 = meanActive(loaded.encode(x));
-    fvu = unexplained(x, loaded.reconstruct(x));
+    const sae = await loadSae(join(root, trained.path));
+    l0 = meanActive(encode(sae, x));
+    fvu = unexplained(x, reconstruct(sae, x));
     if (!(Math.abs(l0 - trained.l0) <= 1e-3)) problems.push(`L0 ${l0}, theirs ${trained.l0}`);
     if (!(Math.abs(fvu - trained.fvu) <= 1e-5)) problems.push(`FVU ${fvu}, theirs ${trained.fvu}`);
     if (!(trained.fvu < 0.9)) problems.push(`it was not trained: FVU ${trained.fvu}`);
-    loaded.dispose();
+    sae.dispose();
   } catch (error) {
     problems.push(String(error));
   }

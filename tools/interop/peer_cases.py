@@ -79,12 +79,20 @@ def saelens_cases() -> None:
         "standard": (sl.StandardSAE, sl.StandardSAEConfig, {}),
         "topk": (sl.TopKSAE, sl.TopKSAEConfig, {"k": K}),
         "topk-rescaled": (sl.TopKSAE, sl.TopKSAEConfig, {"k": K, "rescale_acts_by_decoder_norm": True}),
+        "abstopk": (sl.AbsTopKSAE, sl.AbsTopKSAEConfig, {"k": K}),
         "jumprelu": (sl.JumpReLUSAE, sl.JumpReLUSAEConfig, {}),
         "gated": (sl.GatedSAE, sl.GatedSAEConfig, {}),
         "transcoder": (sl.Transcoder, sl.TranscoderConfig, {"d_out": D}),
         "skip_transcoder": (sl.SkipTranscoder, sl.SkipTranscoderConfig, {"d_out": D}),
         "jumprelu_transcoder": (sl.JumpReLUTranscoder, sl.JumpReLUTranscoderConfig, {"d_out": D}),
         "jumprelu_skip_transcoder": (sl.JumpReLUSkipTranscoder, sl.JumpReLUSkipTranscoderConfig, {"d_out": D}),
+        # to another width
+        "transcoder_wide": (sl.Transcoder, sl.TranscoderConfig, {"d_out": D + 3}),
+        "jumprelu_skip_transcoder_wide": (
+            sl.JumpReLUSkipTranscoder,
+            sl.JumpReLUSkipTranscoderConfig,
+            {"d_out": D + 3},
+        ),
     }
     modes = ["none", "expected_average_only_in", "constant_norm_rescale", "layer_norm"]
     for name, (cls, config, extra) in inference.items():
@@ -109,6 +117,7 @@ def saelens_cases() -> None:
     training = {
         "standard": (sl.StandardTrainingSAE, sl.StandardTrainingSAEConfig, {}),
         "topk": (sl.TopKTrainingSAE, sl.TopKTrainingSAEConfig, {"k": K}),
+        "abstopk": (sl.AbsTopKTrainingSAE, sl.AbsTopKTrainingSAEConfig, {"k": K}),
         "jumprelu": (sl.JumpReLUTrainingSAE, sl.JumpReLUTrainingSAEConfig, {}),
         "gated": (sl.GatedTrainingSAE, sl.GatedTrainingSAEConfig, {}),
         "batchtopk": (sl.BatchTopKTrainingSAE, sl.BatchTopKTrainingSAEConfig, {"k": 2.5}),

@@ -1,68 +1,82 @@
 /**
- * From a described checkpoint to a core SAE on the current tfjs backend. One tensor at a time is read, scaled in
+ * From a described checkpoint to a core SAE on the current tfjs backend. One tensor at a time is read, changed in
  * place and handed over, so at no moment is there a second full copy of the weights.
  *
- * Constant factors are folded: W_enc·s, W_dec/s, b_dec/s for an input scale s; W_enc·n, b_enc·n, W_dec/n for decoder
- * norms n. A gated SAE becomes a jumprelu one, which is exact because its two encoders share W_enc: with
- * r = exp(r_mag), relu(r·xW + b_mag)·[xW + b_gate > 0] = p·[p > max(b_mag − r·b_gate, 0)], p = r·xW + b_mag.
+ * Constants and normalisations of the activations become steps of the SAE's transform. Other parametrisations are
+ * rewritten: W_enc·n, b_enc·n, W_dec/n for decoder norms n; a gated SAE becomes a jumprelu one, which is exact because
+ * its two encoders share W_enc: with r = exp(r_mag),
+ * relu(r·xW + b_mag)·[xW + b_gate > 0] = p·[p > max(b_mag − r·b_gate, 0)], p = r·xW + b_mag.
  */
-import { decode, encode, maxTensorBytes, none, type Sae, type SaeConfig } from '@msae/core';
+import {
+  activationTraits,
+  none,
+  type ParamName,
+  type Sae,
+  saeFromWeights,
+  type TransformStep,
+} from '@msae/core';
+import { maxTensorBytes } from '@msae/core/backend';
+import { isMsaeError, msaeError } from '@msae/schema';
 import * as tf from '@tensorflow/tfjs-core';
-import type { Checkpoint, FormatName, Prefixed, TrainingRecord, WeightRef } from './checkpoint.ts';
+import { type Checkpoint, needsKey, type StoredStep, type WeightRef } from './checkpoint.ts';
+import { readTensor } from './containers/storedTensor.ts';
 import { formatError } from './formatError.ts';
-import { type Preprocessing, preprocess } from './preprocess.ts';
-import { readTensor } from './storedTensor.ts';
+import type { Detected } from './formats/detect.ts';
 
-/** An SAE out of a file, with what the file says around it. */
-export interface LoadedSae {
-  /** For `encode` and `decode` of @msae/core, on activations that `preprocess` has prepared. */
-  readonly sae: Sae;
-  readonly preprocessing: Preprocessing;
-  /** [d, d] of transcoders with a linear path beside the latents: added to the output as x·skip. */
-  readonly skip: tf.Tensor2D | null;
-  readonly format: FormatName;
-  /** The format's own name for it, e.g. `gated` for what runs here as jumprelu. */
-  readonly architecture: string;
-  readonly prefixes: Prefixed | null;
-  readonly training: TrainingRecord | null;
-  readonly metadata: Readonly<Record<string, unknown>>;
-  readonly warnings: readonly string[];
-  /** x [B, d], raw → latents f [B, N]. */
-  encode(x: tf.Tensor): tf.Tensor2D;
-  /** x [B, d], raw → its reconstruction [B, d] at the scale of x. */
-  reconstruct(x: tf.Tensor): tf.Tensor2D;
-  dispose(): void;
-}
+type Weights = Partial<Record<ParamName, tf.Tensor>>;
 
-type Params = Partial<Record<'W_enc' | 'b_enc' | 'W_dec' | 'b_dec' | 'threshold', tf.Variable>>;
-
-/** Reads the weights. @throws a format error for values that are not finite. */
-export async function assemble(checkpoint: Checkpoint, signal?: AbortSignal): Promise<LoadedSae> {
+/** Reads the weights. @throws MsaeError `file` for values that are not finite, `device` for matrices too large for it. */
+export async function assemble({ format, checkpoint }: Detected, signal?: AbortSignal): Promise<Sae> {
   checkFits(checkpoint);
-  const params: Params = {};
-  let skip: tf.Tensor2D | null = null;
+  const { input, output, nLatents, activation, applyBDecToInput, architecture } = checkpoint;
+  const weights: Weights = {};
   try {
-    await fillParams(checkpoint, params, signal);
-    await foldWhitening(checkpoint, params, signal);
-    if (checkpoint.weights.skip) {
-      const values = await read(checkpoint, checkpoint.weights.skip, signal);
-      skip = tf.tensor2d(values, [checkpoint.dModel, checkpoint.dModel]);
-    }
+    await fillWeights(checkpoint, weights, signal);
+    const { skip } = checkpoint.weights;
+    return saeFromWeights(
+      {
+        input,
+        ...(output && { output }),
+        nLatents,
+        activation,
+        penalty: checkpoint.penalty ?? none(),
+        applyBDecToInput,
+      },
+      weights as Required<Weights>,
+      {
+        adopt: true,
+        transform: await readTransform(checkpoint, signal),
+        skip: skip ? await read(checkpoint, skip, signal) : null,
+        inferenceThreshold: inferenceThreshold(checkpoint),
+        prefixes: checkpoint.prefixes ?? null,
+        record: {
+          training: checkpoint.training ?? null,
+          metadata: {
+            ...checkpoint.metadata,
+            ...(checkpoint.needs && { [needsKey]: checkpoint.needs }),
+          },
+          source: checkpoint.source ?? { format, architecture },
+          warnings: checkpoint.warnings,
+        },
+      },
+    );
   } catch (error) {
-    for (const made of Object.values(params)) made.dispose();
-    throw error;
+    tf.dispose(Object.values(weights));
+    if (!isMsaeError(error) || error.code === 'file' || error.code === 'device') throw error;
+    throw msaeError('file', `${checkpoint.file}: ${error.message}`, { file: checkpoint.file, cause: error });
   }
-  return loaded(checkpoint, params, skip);
 }
 
-async function fillParams(checkpoint: Checkpoint, params: Params, signal?: AbortSignal): Promise<void> {
-  const { weights, dModel: d, nLatents: n, inputScale = 1, encoderScale = 1 } = checkpoint;
+async function fillWeights(checkpoint: Checkpoint, made: Weights, signal?: AbortSignal): Promise<void> {
+  const { weights, nLatents: n, encoderScale = 1 } = checkpoint;
+  const d = checkpoint.input.width;
+  const e = (checkpoint.output ?? checkpoint.input).width;
   const W_dec = await read(checkpoint, weights.W_dec, signal);
-  scale(W_dec, 1 / (inputScale * encoderScale));
-  const gain = new Float32Array(n).fill(inputScale * encoderScale); // of the columns of W_enc
-  const norms = checkpoint.scaleByDecoderNorm ? takeNorms(W_dec, n, d) : undefined;
+  if (encoderScale !== 1) for (let i = 0; i < W_dec.length; i++) W_dec[i]! /= encoderScale;
+  const gain = new Float32Array(n).fill(encoderScale); // of the columns of W_enc
+  const norms = checkpoint.scaleByDecoderNorm ? takeNorms(W_dec, n, e, constantScale(checkpoint)) : undefined;
   if (norms) for (let i = 0; i < n; i++) gain[i]! *= norms[i]!;
-  keep(params, 'W_dec', W_dec, [n, d]);
+  keep(made, 'W_dec', W_dec, [n, e]);
 
   const { gated } = weights;
   const ratio = gated ? (await read(checkpoint, gated.r_mag, signal)).map(Math.exp) : undefined;
@@ -76,8 +90,9 @@ async function fillParams(checkpoint: Checkpoint, params: Params, signal?: Abort
     });
   }
   const W_enc = await read(checkpoint, weights.W_enc, signal);
-  for (let row = 0, at = 0; row < d; row++) for (let i = 0; i < n; i++, at++) W_enc[at]! *= gain[i]!;
-  keep(params, 'W_enc', W_enc, [d, n]);
+  if (gain.some((factor) => factor !== 1))
+    for (let row = 0, at = 0; row < d; row++) for (let i = 0; i < n; i++, at++) W_enc[at]! *= gain[i]!;
+  keep(made, 'W_enc', W_enc, [d, n]);
 
   const bias = gated?.b_mag ?? weights.b_enc;
   const b_enc = bias ? await read(checkpoint, bias, signal) : new Float32Array(n);
@@ -88,109 +103,65 @@ async function fillParams(checkpoint: Checkpoint, params: Params, signal?: Abort
   } else if (weights.threshold) {
     threshold = await read(checkpoint, weights.threshold, signal);
     if (checkpoint.logThreshold) threshold = threshold.map(Math.exp);
-  } else if (checkpoint.activation.kind === 'jumprelu') {
+  } else if (activationTraits(checkpoint.activation).learnsThreshold) {
     threshold = new Float32Array(n).fill(checkpoint.uniformThreshold ?? 0);
   }
   if (norms) for (let i = 0; i < n; i++) b_enc[i]! *= norms[i]!;
-  keep(params, 'b_enc', b_enc, [n]);
-  // every format's jumprelu is relu(pre)·[pre > θ]: below 0 a threshold does nothing
-  if (threshold)
-    keep(
-      params,
-      'threshold',
-      threshold.map((value) => Math.max(value, 0)),
-      [n],
-    );
-
-  const b_dec = weights.b_dec ? await read(checkpoint, weights.b_dec, signal) : new Float32Array(d);
-  keep(params, 'b_dec', scale(b_dec, 1 / inputScale), [d]);
+  keep(made, 'b_enc', b_enc, [n]);
+  // every format keeps relu(pre)·[pre > θ]: below 0 a threshold does nothing
+  if (threshold) {
+    const floored = threshold.map((value) => Math.max(value, 0));
+    keep(made, 'threshold', floored, [n]);
+  }
+  const b_dec = weights.b_dec ? await read(checkpoint, weights.b_dec, signal) : new Float32Array(e);
+  keep(made, 'b_dec', b_dec, [e]);
 }
 
 /** tfjs does not check: beyond a device's limit its results would be zeros. */
-function checkFits({ dModel, nLatents, file }: Checkpoint): void {
+function checkFits({ input, output, nLatents, file }: Checkpoint): void {
   const limit = maxTensorBytes();
-  const bytes = 4 * dModel * nLatents;
+  const bytes = 4 * nLatents * Math.max(input.width, output?.width ?? 0);
   if (limit === undefined || bytes <= limit) return;
-  throw formatError({
-    file,
-    field: 'size',
-    found: `matrices of ${bytes} bytes as float32`,
-    expected: `at most ${limit}, the largest buffer of the current device`,
-    hint: 'use another backend (wasm, tensorflow)',
-  });
+  throw msaeError(
+    'device',
+    `${file}: its matrices take ${bytes} bytes as float32, the largest buffer of the current device has ${limit}; use another backend (wasm, tensorflow)`,
+    { file },
+  );
 }
 
-/** z = (x − mean)·M, x = z·M⁻¹ + mean (SAELens `fold_activation_whitening`). */
-async function foldWhitening(checkpoint: Checkpoint, params: Params, signal?: AbortSignal): Promise<void> {
-  const { whitening } = checkpoint.weights;
-  if (!whitening) return;
-  const d = checkpoint.dModel;
-  const mean = tf.tensor2d(await read(checkpoint, whitening.mean, signal), [1, d]);
-  const matrix = tf.tensor2d(await read(checkpoint, whitening.matrix, signal), [d, d]);
-  const inverse = tf.tensor2d(await read(checkpoint, whitening.inverse, signal), [d, d]);
-  tf.tidy(() => {
-    const W_enc = tf.matMul(matrix, params.W_enc as tf.Variable<tf.Rank.R2>);
-    params.W_enc!.assign(W_enc);
-    if (!checkpoint.applyBDecToInput) {
-      params.b_enc!.assign(tf.sub(params.b_enc!, tf.reshape(tf.matMul(mean, W_enc), [-1])));
-    }
-    params.W_dec!.assign(tf.matMul(params.W_dec as tf.Variable<tf.Rank.R2>, inverse));
-    const row = tf.reshape(params.b_dec!, [1, d]) as tf.Tensor2D;
-    params.b_dec!.assign(tf.reshape(tf.add(tf.matMul(row, inverse), mean), [d]));
-  });
-  for (const tensor of [mean, matrix, inverse]) tensor.dispose();
+async function readTransform(
+  checkpoint: Checkpoint,
+  signal?: AbortSignal,
+): Promise<{ input: TransformStep[]; output?: TransformStep[] }> {
+  const { input = [], output } = checkpoint.transform ?? {};
+  const whole = async ({ kind, numbers, arrays = {} }: StoredStep): Promise<TransformStep> => {
+    const step: Record<string, unknown> = { kind, ...numbers };
+    for (const [name, ref] of Object.entries(arrays)) step[name] = await read(checkpoint, ref, signal);
+    return step as object as TransformStep; // checked when the SAE is made
+  };
+  const all = async (steps: readonly StoredStep[]): Promise<TransformStep[]> => {
+    const made: TransformStep[] = [];
+    for (const step of steps) made.push(await whole(step));
+    return made;
+  };
+  return { input: await all(input), ...(output && { output: await all(output) }) };
 }
 
-function loaded(checkpoint: Checkpoint, params: Params, skip: tf.Tensor2D | null): LoadedSae {
-  const { activation, dModel, nLatents, applyBDecToInput, preprocessing } = checkpoint;
-  const config: SaeConfig = {
-    dModel,
-    nLatents,
-    activation,
-    penalty: checkpoint.penalty ?? none(),
-    applyBDecToInput,
-  };
-  const sae: Sae = {
-    config,
-    params: params as Sae['params'],
-    inferenceThreshold: inferenceThreshold(checkpoint),
-    dispose() {
-      for (const variable of Object.values(params)) variable.dispose();
-    },
-  };
-  return {
-    sae,
-    preprocessing,
-    skip,
-    format: checkpoint.format,
-    architecture: checkpoint.architecture,
-    prefixes: checkpoint.prefixes ?? null,
-    training: checkpoint.training ?? null,
-    metadata: checkpoint.metadata,
-    warnings: checkpoint.warnings,
-    encode: (x) => tf.tidy(() => encode(sae, preprocess(preprocessing, x).input)),
-    reconstruct: (x) =>
-      tf.tidy(() => {
-        const { input, restore } = preprocess(preprocessing, x);
-        const output = restore(decode(sae, encode(sae, input)));
-        return skip ? tf.add(output, tf.matMul(tf.reshape(x, input.shape), skip)) : output;
-      }),
-    dispose() {
-      sae.dispose();
-      skip?.dispose();
-    },
-  };
+/** What outputs are divided by, as far as it is a number. */
+function constantScale({ transform, output }: Checkpoint): number {
+  const steps = (output ? transform?.output : transform?.input) ?? [];
+  return steps.reduce((product, { numbers }) => product * (numbers?.factor ?? 1), 1);
 }
 
 /** In units of pre·‖decoder row‖ a threshold shrinks with the decoder; otherwise an input scale leaves it alone. */
 function inferenceThreshold(checkpoint: Checkpoint): number | null {
   const threshold = checkpoint.inferenceThreshold ?? null;
   if (threshold === null || !checkpoint.scaleByDecoderNorm) return threshold;
-  return threshold / ((checkpoint.inputScale ?? 1) * (checkpoint.encoderScale ?? 1));
+  return threshold / constantScale(checkpoint);
 }
 
-function keep(params: Params, name: keyof Params, values: Float32Array, shape: number[]): void {
-  params[name] = tf.tidy(() => tf.variable(tf.tensor(values, shape, 'float32')));
+function keep(weights: Weights, name: ParamName, values: Float32Array, shape: number[]): void {
+  weights[name] = tf.tensor(values, shape, 'float32');
 }
 
 async function read(checkpoint: Checkpoint, ref: WeightRef, signal?: AbortSignal): Promise<Float32Array> {
@@ -209,20 +180,15 @@ async function read(checkpoint: Checkpoint, ref: WeightRef, signal?: AbortSignal
   return values;
 }
 
-function scale(values: Float32Array, factor: number): Float32Array {
-  if (factor !== 1) for (let i = 0; i < values.length; i++) values[i]! *= factor;
-  return values;
-}
-
-/** Makes the rows of W_dec unit vectors and returns their norms (at least 1e-8, as SAELens does). */
-function takeNorms(W_dec: Float32Array, n: number, d: number): Float32Array {
+/** Divides the rows of W_dec by the norms their undone outputs have, and returns those (at least 1e-8, as in SAELens). */
+function takeNorms(W_dec: Float32Array, n: number, e: number, scale: number): Float32Array {
   const norms = new Float32Array(n);
   for (let i = 0; i < n; i++) {
-    const row = W_dec.subarray(i * d, (i + 1) * d);
+    const row = W_dec.subarray(i * e, (i + 1) * e);
     let sum = 0;
     for (const value of row) sum += value * value;
-    norms[i] = Math.max(Math.sqrt(sum), 1e-8);
-    for (let j = 0; j < d; j++) row[j]! /= norms[i]!;
+    norms[i] = Math.max(Math.sqrt(sum) / scale, 1e-8);
+    for (let j = 0; j < e; j++) row[j]! /= norms[i]!;
   }
   return norms;
 }

@@ -2,23 +2,11 @@
  * What every reader returns: a description of an SAE in a file, in the terms of one forward pass, with its tensors
  * not yet loaded. `assemble` turns it into a core SAE; `inspectSae` prints it.
  *
- *     x_n = s·(normalise(x) − whitening mean)…      (see `inputScale`, `whitening`)
- *     pre = (x_n − b_dec?)·W_enc + b_enc            times ‖W_dec row‖ where `scaleByDecoderNorm`
+ *     z = transform(x)
+ *     pre = (z − b_dec?)·W_enc + b_enc        times ‖W_dec row‖ (of undone outputs) where `scaleByDecoderNorm`
  */
-import type { Activation, Penalty } from '@msae/core';
-import type { Preprocessing } from './preprocess.ts';
-import type { StoredTensor } from './storedTensor.ts';
-
-export type FormatName =
-  | 'msae'
-  | 'msae_checkpoint'
-  | 'saelens'
-  | 'sparsify'
-  | 'dictionary_learning'
-  | 'gemma_scope'
-  | 'llama_scope'
-  | 'openai'
-  | 'write_up';
+import type { Activation, Penalty, PrefixRecord, Site, TrainingRecord } from '@msae/core';
+import type { StoredTensor } from './containers/storedTensor.ts';
 
 /** A matrix or vector in a file, in the orientation its field asks for once `transpose` is done. */
 export interface WeightRef {
@@ -26,25 +14,25 @@ export interface WeightRef {
   readonly transpose?: boolean;
 }
 
-export interface Prefixed {
-  /** Strictly increasing, the last one = nLatents. */
-  readonly lengths: readonly number[];
-  readonly weights: readonly number[];
+/** A step of a transform: its kind and numbers, and where its arrays lie. */
+export interface StoredStep {
+  readonly kind: string;
+  readonly numbers?: Readonly<Record<string, number>>;
+  readonly arrays?: Readonly<Record<string, WeightRef>>;
 }
 
-/** How it was trained, where the file says so and it differs from how it runs. */
-export interface TrainingRecord {
-  readonly architecture: string;
-  readonly details: Readonly<Record<string, unknown>>;
-}
+/** Normalisations by constants of the data: a file may say that there was one and not have the constants. */
+export const constantNormalizations = ['expected_average_only_in', 'covariance_whitening'] as const;
+export type ConstantNormalization = (typeof constantNormalizations)[number];
 
 export interface Checkpoint {
-  readonly format: FormatName;
   /** The format's own name for it. */
   readonly architecture: string;
   /** The file with the weights. */
   readonly file: string;
-  readonly dModel: number;
+  readonly input: Site;
+  /** Of a transcoder. */
+  readonly output?: Site;
   readonly nLatents: number;
   readonly activation: Activation;
   readonly penalty?: Penalty;
@@ -54,36 +42,39 @@ export interface Checkpoint {
     readonly W_enc: WeightRef;
     /** [N]; gated SAEs have none, topk ones may have none. */
     readonly b_enc?: WeightRef;
-    /** [N, d] */
+    /** [N, d_out] */
     readonly W_dec: WeightRef;
-    /** [d] */
+    /** [d_out] */
     readonly b_dec?: WeightRef;
-    /** [N], jumprelu: the thresholds, or their logarithms where `logThreshold`. */
+    /** [N], where thresholds are learnt: the thresholds, or their logarithms where `logThreshold`. */
     readonly threshold?: WeightRef;
-    /** [d, d_out] row-major as y += x·skip. */
+    /** [d, d_out] row-major as y += x·skip, on raw x. */
     readonly skip?: WeightRef;
     readonly gated?: { readonly r_mag: WeightRef; readonly b_gate: WeightRef; readonly b_mag: WeightRef };
-    /** The activations were whitened: z = (x − mean)·matrix, x = z·inverse + mean. */
-    readonly whitening?: {
-      readonly mean: WeightRef;
-      readonly matrix: WeightRef;
-      readonly inverse: WeightRef;
-    };
   };
   readonly logThreshold?: boolean;
   /** One threshold for all latents. */
   readonly uniformThreshold?: number;
-  /** batchtopk: what inference keeps. */
+  /** What inference keeps pre-activations above, where the activation needs it. */
   readonly inferenceThreshold?: number | null;
-  /** The SAE saw s·x and its output is divided by s: folded into the weights. */
-  readonly inputScale?: number;
   /** W_enc times this, W_dec divided by it (Gemma Scope's embedding SAEs). */
   readonly encoderScale?: number;
-  /** Latents are measured in units of their decoder row's norm: folded into the weights. */
+  /** Latents are measured in units of their decoder row's norm. */
   readonly scaleByDecoderNorm?: boolean;
-  readonly preprocessing: Preprocessing;
-  readonly prefixes?: Prefixed;
+  /** `output` only of transcoders. */
+  readonly transform?: { readonly input: readonly StoredStep[]; readonly output?: readonly StoredStep[] };
+  /** It was trained on activations normalised by constants that are not in the file. */
+  readonly needs?: ConstantNormalization;
+  readonly prefixes?: PrefixRecord;
   readonly training?: TrainingRecord;
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly warnings: readonly string[];
+  /** Where it was before this file, if the file says so. */
+  readonly source?: { readonly format: string; readonly architecture: string };
 }
+
+/** Under this name metadata says which constants are missing, so that writers can say it again. */
+export const needsKey = 'normalize_activations';
+
+/** z = s·x, s√d / mean ‖x‖ as trainers measure it. */
+export const scaleStep = (factor: number): StoredStep => ({ kind: 'scale', numbers: { factor } });

@@ -5,6 +5,8 @@ import { formatError, show } from './formatError.ts';
 export interface Fields {
   readonly file: string;
   readonly raw: JsonObject;
+  /** What messages put before a field's name. */
+  readonly path: string;
   has(name: string): boolean;
   /** A whole number ≥ `min` (default 1). */
   integer(name: string, options?: { min?: number; default?: number }): number;
@@ -18,6 +20,7 @@ export interface Fields {
   /** A list of whole numbers, or undefined. */
   integers(name: string): number[] | undefined;
   numbers(name: string): number[] | undefined;
+  strings(name: string): string[] | undefined;
 }
 
 /** Wraps the object `raw` of `file`; `path` is put before the names in messages. */
@@ -25,15 +28,16 @@ export function fieldsOf(file: string, raw: JsonObject, path = ''): Fields {
   const fail = (name: string, expected: string, value: unknown = raw[name]): Error =>
     formatError({ file, field: path + name, found: show(value), expected });
   const absent = (name: string): boolean => raw[name] === undefined || raw[name] === null;
-  const list = (name: string, ok: (value: unknown) => boolean, expected: string): number[] | undefined => {
+  const list = <T>(name: string, ok: (value: unknown) => boolean, expected: string): T[] | undefined => {
     const value = raw[name];
     if (absent(name)) return undefined;
     if (!Array.isArray(value) || !value.every(ok)) throw fail(name, expected);
-    return value as number[];
+    return value as T[];
   };
   return {
     file,
     raw,
+    path,
     has: (name) => !absent(name),
     integer(name, { min = 1, default: fallback } = {}) {
       const value = absent(name) ? fallback : raw[name];
@@ -69,6 +73,7 @@ export function fieldsOf(file: string, raw: JsonObject, path = ''): Fields {
     },
     integers: (name) => list(name, Number.isSafeInteger, 'a list of whole numbers'),
     numbers: (name) => list(name, Number.isFinite, 'a list of finite numbers'),
+    strings: (name) => list(name, (value) => typeof value === 'string', 'a list of strings'),
   };
 }
 
@@ -76,7 +81,7 @@ export function fieldsOf(file: string, raw: JsonObject, path = ''): Fields {
 export function parsedField<T>(fields: Fields, name: string, check: (value: unknown) => T): T {
   const value = fields.raw[name];
   const fail = (expected: string, cause?: unknown): Error =>
-    formatError({ file: fields.file, field: name, found: show(value), expected, cause });
+    formatError({ file: fields.file, field: fields.path + name, found: show(value), expected, cause });
   if (typeof value !== 'object' || value === null) throw fail('an object with a kind');
   try {
     return check(value);

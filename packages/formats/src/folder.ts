@@ -131,6 +131,13 @@ export async function readJson(folder: Folder, path: string): Promise<JsonObject
   return source && parseJson(source);
 }
 
+/** A JSON file that has to be there; `what` it is to the SAE. */
+export async function requireJson(folder: Folder, path: string, what: string): Promise<JsonObject> {
+  const json = await readJson(folder, path);
+  if (json) return json;
+  throw formatError({ file: `${folder.name}/${path}`, field: 'file', found: 'nothing', expected: what });
+}
+
 async function parseJson(source: RandomAccess): Promise<JsonObject> {
   const bad = (found: string, expected: string) =>
     formatError({ file: source.name, field: 'JSON', found, expected });

@@ -1,4 +1,5 @@
-/** The one kind of error this package throws about a file: which file, which field, what was found, what was expected. */
+/** What this package says about a file: which file, which field, what was found, what was expected. */
+import { isMsaeError, type MsaeError, msaeError } from '@msae/schema';
 
 export interface FormatErrorDetails {
   /** Path, URL or file name. */
@@ -12,30 +13,24 @@ export interface FormatErrorDetails {
   cause?: unknown;
 }
 
-export interface FormatError extends Error {
-  readonly msae: 'format-error';
-  readonly file: string;
-  readonly field: string;
-}
-
-/** Makes (does not throw) an error that reads `file: field: found …, expected …; hint`. */
-export function formatError(details: FormatErrorDetails): FormatError {
-  const { file, field, found, expected, hint, cause } = details;
+/** Makes (does not throw) a `file` error that reads `file: field: found …, expected …; hint`. */
+export function formatError({ file, field, found, expected, hint, cause }: FormatErrorDetails): MsaeError {
   const text = `${file}: ${field}: found ${found}, expected ${expected}${hint ? `; ${hint}` : ''}`;
-  const error = new Error(text, cause === undefined ? undefined : { cause });
-  return Object.assign(error, { msae: 'format-error', file, field } as const);
+  return msaeError('file', text, { file, field, ...(cause !== undefined && { cause }) });
 }
 
-/** Gives an error of a lower layer (a parser, a file, a server) the tag of this package's errors; others pass. */
+/** What a format cannot hold: `subject` is the format, e.g. `sparsify export`. */
+export function cannotHold(subject: string, field: string, found: string, expected: string): MsaeError {
+  const text = `${subject}: ${field}: found ${found}, expected ${expected}`;
+  return msaeError('unsupported', text, { field });
+}
+
+/** Gives an error of a lower layer (a parser, a file, a server) the file's name and code; mistaken options and aborts pass. */
 export function tagError(error: unknown, file: string, field: string): unknown {
-  if (!(error instanceof Error) || isFormatError(error) || error.name === 'AbortError') return error;
+  if (!(error instanceof Error) || error.name === 'AbortError' || isMsaeError(error, 'option')) return error;
+  if (isMsaeError(error, 'file') && error.message.includes(file)) return error;
   const message = error.message.includes(file) ? error.message : `${file}: ${error.message}`;
-  return Object.assign(new Error(message, { cause: error }), { msae: 'format-error', file, field } as const);
-}
-
-/** Narrows by a tag, so it also works across two copies of this package. */
-export function isFormatError(error: unknown): error is FormatError {
-  return error instanceof Error && (error as Partial<FormatError>).msae === 'format-error';
+  return msaeError('file', message, { file, field, cause: error });
 }
 
 /** A value out of a file as it appears in a message: JSON, cut short. */

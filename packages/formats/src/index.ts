@@ -1,25 +1,23 @@
 /**
  * Sparse autoencoders in and out of the formats of SAELens, sparsify, dictionary_learning, Gemma Scope, Llama Scope,
- * OpenAI and the write-up's reference code.
+ * OpenAI and the write-up's reference code, and of the native one.
+ *
+ * @example
+ * ```ts
+ * import { reconstruct } from '@msae/core';
+ * import { loadSae, saveSae } from '@msae/formats';
+ *
+ * const sae = await loadSae('hf://google/gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_82');
+ * const xHat = reconstruct(sae, x); // raw activations in, raw reconstructions out
+ * await saveSae(sae, 'out', { format: 'saelens' });
+ * ```
  *
  * @packageDocumentation
  */
-export type { LoadedSae } from './assemble.ts';
-export type { FormatName, Prefixed, TrainingRecord } from './checkpoint.ts';
-export { type Folder, filesFolder, memoryFolder } from './folder.ts';
-export { type FormatError, isFormatError } from './formatError.ts';
-export type { HubLocation } from './hubFolder.ts';
-export {
-  type InspectSaeOptions,
-  inspectSae,
-  type SaeInspection,
-  type Spread,
-  type TensorSummary,
-} from './inspectSae.ts';
+export type { SaeFile, WeightDtype } from './containers/saeFile.ts';
+export { type Folder, memoryFolder } from './folder.ts';
+export { type WritableFormat, writableFormats } from './formats/table.ts';
+export { inspectSae, type SaeInspection } from './inspectSae.ts';
 export { type LoadSaeOptions, loadSae } from './loadSae.ts';
-export type { MsaeConfig } from './msae.ts';
 export type { SaePlace } from './place.ts';
-export { type Preprocessed, type Preprocessing, preprocess } from './preprocess.ts';
-export { type SaveSaeOptions, saeFiles, saveSae, type WritableFormat, writableFormats } from './saveSae.ts';
-export type { ExportDetails } from './writers/exportable.ts';
-export type { SaeFile, WeightDtype } from './writers/saeFile.ts';
+export { type SaveSaeOptions, saeFiles, saveSae, saveSaeSchema } from './saveSae.ts';

@@ -1,10 +1,18 @@
 /** What an SAE on disk, on the hub or behind an address is, without loading it. */
-import type { Activation } from '@msae/core';
-import type { Checkpoint, FormatName, Prefixed, TrainingRecord, WeightRef } from './checkpoint.ts';
-import { type LoadSaeOptions, withCheckpoint } from './loadSae.ts';
+import {
+  type Activation,
+  activationTraits,
+  type PrefixRecord,
+  type Site,
+  type TrainingRecord,
+} from '@msae/core';
+import { check, flag, object, optional, type Schema } from '@msae/schema';
+import { type Checkpoint, needsKey, type StoredStep, type WeightRef } from './checkpoint.ts';
+import { readTensor, rowSquares, tensorSize } from './containers/storedTensor.ts';
+import type { Detected } from './formats/detect.ts';
+import type { FormatName } from './formats/table.ts';
+import { type LoadSaeOptions, loadSaeEntries, withCheckpoint } from './loadSae.ts';
 import type { SaePlace } from './place.ts';
-import type { Preprocessing } from './preprocess.ts';
-import { readTensor, rowSquares, tensorSize } from './storedTensor.ts';
 
 export interface TensorSummary {
   /** What it is to the SAE: W_enc, b_enc, W_dec, … */
@@ -28,19 +36,20 @@ export interface SaeInspection {
   readonly format: FormatName;
   readonly architecture: string;
   readonly file: string;
-  readonly dModel: number;
+  /** What it reads, and what a transcoder writes. */
+  readonly input: Site;
+  readonly output: Site | null;
   readonly nLatents: number;
   /** How it runs here. */
   readonly activation: Activation;
   readonly applyBDecToInput: boolean;
   /** batchtopk: the threshold of inference; jumprelu: the spread of its thresholds (as stored). */
   readonly threshold: number | Spread | null;
-  readonly preprocessing: Preprocessing;
-  /** The factor on the activations that loading folds into the weights. */
-  readonly inputScale: number;
+  /** What is done to activations before the weights see them: steps with their numbers, in order. */
+  readonly transform: readonly { readonly kind: string }[];
   /** Loading folds the decoder's norms into the encoder. */
   readonly scaleByDecoderNorm: boolean;
-  readonly prefixes: Prefixed | null;
+  readonly prefixes: PrefixRecord | null;
   readonly training: TrainingRecord | null;
   readonly tensors: readonly TensorSummary[];
   readonly parameters: number;
@@ -55,50 +64,59 @@ export interface InspectSaeOptions extends LoadSaeOptions {
   norms?: boolean;
 }
 
+const schema: Schema<InspectSaeOptions> = object<InspectSaeOptions>({
+  ...loadSaeEntries,
+  norms: optional(flag({ help: 'read the matrices for their norms' }), true),
+});
+
 /**
  * Describes an SAE of any known format: its shapes, dtype, activation, prefixes, norms and what to beware of.
  *
  * @throws the same errors as `loadSae`
  */
-export function inspectSae(place: SaePlace, options: InspectSaeOptions = {}): Promise<SaeInspection> {
-  const { norms = true, ...rest } = options;
-  return withCheckpoint(place, rest, (checkpoint) => describe(checkpoint, norms, rest.signal));
+export async function inspectSae(place: SaePlace, options: InspectSaeOptions = {}): Promise<SaeInspection> {
+  const { norms = true, ...rest } = check(schema, options, 'inspectSae');
+  return withCheckpoint(place, rest, (detected) => describe(detected, norms, rest.signal));
 }
 
 async function describe(
-  checkpoint: Checkpoint,
+  { format, checkpoint }: Detected,
   withNorms: boolean,
   signal?: AbortSignal,
 ): Promise<SaeInspection> {
   const tensors = summaries(checkpoint);
   const warnings = [...checkpoint.warnings];
   const norms = withNorms ? await readNorms(checkpoint, warnings, signal) : null;
-  const { format, architecture, file, dModel, nLatents, activation, applyBDecToInput } = checkpoint;
+  const { architecture, file, input, output, nLatents, activation, applyBDecToInput, needs } = checkpoint;
   return {
     format,
     architecture,
     file,
-    dModel,
+    input,
+    output: output ?? null,
     nLatents,
     activation,
     applyBDecToInput,
     threshold: await readThreshold(checkpoint),
-    preprocessing: checkpoint.preprocessing,
-    inputScale: checkpoint.inputScale ?? 1,
+    transform: (checkpoint.transform?.input ?? []).map(({ kind, numbers }) => ({ kind, ...numbers })),
     scaleByDecoderNorm: checkpoint.scaleByDecoderNorm ?? false,
     prefixes: checkpoint.prefixes ?? null,
     training: checkpoint.training ?? null,
     tensors,
     parameters: tensors.reduce((sum, { shape }) => sum + tensorSize({ shape }), 0),
     norms,
-    metadata: checkpoint.metadata,
+    metadata: { ...checkpoint.metadata, ...(needs && { [needsKey]: needs }) },
     warnings,
   };
 }
 
-function summaries({ weights }: Checkpoint): TensorSummary[] {
-  const { gated, whitening, ...plain } = weights;
-  const refs = { ...plain, ...gated, ...whitening } as Record<string, WeightRef>;
+function summaries({ weights, transform }: Checkpoint): TensorSummary[] {
+  const { gated, ...plain } = weights;
+  const steps: readonly StoredStep[] = transform?.input ?? [];
+  const refs = Object.assign({}, plain, gated, ...steps.map(({ arrays }) => arrays)) as Record<
+    string,
+    WeightRef
+  >;
   return Object.entries(refs).map(([role, { tensor, transpose }]) => ({
     role,
     name: tensor.name,
@@ -134,7 +152,7 @@ async function readNorms(
 }
 
 async function readThreshold(checkpoint: Checkpoint): Promise<SaeInspection['threshold']> {
-  if (checkpoint.activation.kind === 'batchtopk') return checkpoint.inferenceThreshold ?? null;
+  if (activationTraits(checkpoint.activation).needsThreshold) return checkpoint.inferenceThreshold ?? null;
   if (checkpoint.uniformThreshold !== undefined) return checkpoint.uniformThreshold;
   const ref = checkpoint.weights.threshold;
   if (!ref) return null;

@@ -1,8 +1,8 @@
 /** Whatever a user names a checkpoint by, as a folder and perhaps a file in it. */
-import type { HttpOptions, RandomAccess } from '@msae/data';
+import { type HttpOptions, type HubLocation, parseHubAddress, type RandomAccess } from '@msae/data';
 import { type Folder, filesFolder, handleFolder, subfolder, urlFolder } from './folder.ts';
 import { formatError, tagError } from './formatError.ts';
-import { type HubLocation, hubFolder, parseHubName } from './hubFolder.ts';
+import { hubFolder } from './hubFolder.ts';
 
 /**
  * - a path on disk (Node), an http(s) address, or `hf://owner/name[@revision][/folder]`
@@ -93,7 +93,7 @@ async function resolveText(
   text: string,
   http: HttpOptions,
 ): Promise<{ folder: Folder; path?: string; hint: string }> {
-  const hub = parseHubName(text);
+  const hub = parseHubAddress(text);
   if (hub) return resolveHub({ ...hub, ...(http.fetch ? { fetch: http.fetch } : {}) });
   if (/^https?:/.test(text)) {
     const url = new URL(text);

@@ -1,12 +1,14 @@
 /** What a damaged, lying or foreign checkpoint gets: one error with the file, the field, what was found and expected. */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { encodeSafetensors, type TensorToWrite } from '@msae/data';
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import '@tensorflow/tfjs-backend-cpu';
-import { inspectSae, isFormatError, loadSae, memoryFolder } from '@msae/formats';
+import { isMsaeError } from '@msae/core';
+import { inspectSae, loadSae, memoryFolder } from '@msae/formats';
 import { casePath } from './peerFixtures.ts';
 
 let tensorsBefore = 0;
@@ -46,7 +48,7 @@ async function messageOf(cfg: unknown, tensors: TensorToWrite[]): Promise<string
     },
     (caught: unknown) => caught,
   );
-  expect(isFormatError(error), String(error)).toBe(true);
+  expect(isMsaeError(error, 'file'), String(error)).toBe(true);
   return (error as Error).message;
 }
 
@@ -100,9 +102,9 @@ describe('a SAELens folder with', () => {
     ],
     [
       'an architecture that has no equivalent',
-      { ...config, architecture: 'abstopk', k: 2 },
+      { ...config, architecture: 'temporal', k: 2 },
       good(),
-      /architecture: found "abstopk".*no equivalent/,
+      /architecture: found "temporal".*no equivalent/,
     ],
     [
       'no k',
@@ -129,6 +131,12 @@ describe('a SAELens folder with', () => {
       /d_sae: found "5", expected a whole number >= 1/,
     ],
     [
+      'a threshold of inference that is no number',
+      { ...config, architecture: 'batchtopk', k: 2 },
+      [...good(), tensor('topk_threshold', [], Number.NaN)],
+      /threshold: found NaN, expected a finite number/,
+    ],
+    [
       'an unknown normalisation',
       { ...config, normalize_activations: 'magic' },
       good(),
@@ -141,10 +149,16 @@ describe('a SAELens folder with', () => {
       /matryoshka_widths: found \[4,2,5\], expected strictly rising/,
     ],
     [
-      'a transcoder to another width',
+      'another output width without being a transcoder',
+      { ...config, d_out: 7 },
+      good(),
+      /d_out: found 7, expected 3.*only a transcoder/,
+    ],
+    [
+      'a transcoder whose tensors have another width than it says',
       { ...config, architecture: 'transcoder', d_out: 7 },
       good(),
-      /d_out: found 7, expected 3/,
+      /tensor W_dec: found shape \[5, 3\], expected \[5, 7\]/,
     ],
     [
       'a fine-tuned scaling factor',
@@ -171,7 +185,7 @@ describe('a SAELens folder with', () => {
     new DataView(weights.buffer).setBigUint64(0, 1n << 40n, true);
     const files = { 'cfg.json': json(config), 'sae_weights.safetensors': weights };
     const error = await loadSae(memoryFolder(files, 'bad')).catch((caught: unknown) => caught);
-    expect(isFormatError(error)).toBe(true);
+    expect(isMsaeError(error, 'file')).toBe(true);
     expect(String(error)).toMatch(
       /bad\/sae_weights.safetensors: not a valid safetensors file: the header length/,
     );
@@ -192,9 +206,10 @@ describe('places that hold no SAE', () => {
   });
 });
 
-/** The files of a fixture in memory. */
+/** The files of a fixture in memory; `v1-…` and `v2-…` are native ones. */
 function filesOf(name: string): Record<string, Uint8Array> {
-  const root = casePath(name);
+  const native = /^v\d-/.test(name);
+  const root = native ? fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url)) : casePath(name);
   const files: Record<string, Uint8Array> = {};
   const walk = (path: string): void => {
     for (const entry of readdirSync(path)) {
@@ -210,6 +225,7 @@ function filesOf(name: string): Record<string, Uint8Array> {
 const kinds = [
   'saelens-checkpoint-matryoshka_batchtopk-covariance_whitening',
   'saelens-gated-none',
+  'saelens-jumprelu_skip_transcoder_wide-none',
   'dictionary_learning-MatryoshkaBatchTopKSAE',
   'sparsify-skip_transcoder',
   'gemma_scope-npz-lower',
@@ -217,6 +233,9 @@ const kinds = [
   'llama_scope',
   'openai-TopK',
   'write_up-legacy_torch',
+  'v1-batchtopk',
+  'v1-training',
+  'v2-whitened',
 ];
 
 async function loadsOrSaysWhy(files: Record<string, Uint8Array>): Promise<void> {
@@ -225,7 +244,7 @@ async function loadsOrSaysWhy(files: Record<string, Uint8Array>): Promise<void> 
       const result = await open(memoryFolder(files, 'fuzzed'));
       if ('dispose' in result) result.dispose();
     } catch (error) {
-      if (!isFormatError(error)) throw error;
+      if (!isMsaeError(error, 'file')) throw error;
       expect(error.message.length).toBeLessThan(2000);
     }
   }
@@ -262,6 +281,10 @@ describe('fuzzing', () => {
   it.each([
     ['saelens-checkpoint-matryoshka_batchtopk-none', 'cfg.json'],
     ['saelens-legacy-topk', 'cfg.json'],
+    ['saelens-abstopk-none', 'cfg.json'],
+    ['v1-topk', 'msae.json'],
+    ['v2-whitened', 'msae.json'],
+    ['v1-training', 'state.json'],
     ['sparsify-topk', 'cfg.json'],
     ['dictionary_learning-BatchTopKSAE', 'config.json'],
     ['llama_scope', 'Llama3_1-8B-Base-L3R-8x/hyperparams.json'],

@@ -9,10 +9,10 @@ import { type Folder, inspectSae, loadSae } from '@msae/formats';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '@tensorflow/tfjs-backend-cpu';
+import { readTensor, safetensorsTensors } from '../src/containers/storedTensor.ts';
+import { pickleStateDict, type TorchEntry } from '../src/containers/torchWrite.ts';
+import { centralHeader, endRecords, localHeader, type Written } from '../src/containers/zipWrite.ts';
 import { diskFolder } from '../src/node/diskFolder.ts';
-import { readTensor, safetensorsTensors } from '../src/storedTensor.ts';
-import { pickleStateDict, type TorchEntry } from '../src/writers/torchWrite.ts';
-import { centralHeader, endRecords, localHeader, type Written } from '../src/writers/zipWrite.ts';
 
 let root = '';
 beforeAll(async () => {
@@ -74,7 +74,12 @@ sparse('a safetensors file of 4.9 GB', () => {
     await writeSparse(join(root, 'cfg.json'), [[0, new TextEncoder().encode(JSON.stringify(cfg))]]);
 
     const report = await inspectSae(root, { norms: false });
-    expect(report).toMatchObject({ format: 'saelens', dModel: d, nLatents: n, activation: topK(32) });
+    expect(report).toMatchObject({
+      format: 'saelens',
+      input: { width: d },
+      nLatents: n,
+      activation: topK(32),
+    });
     expect(report.parameters).toBe(2 * d * n + d + n);
 
     const source = await openFile(join(root, 'sae_weights.safetensors'));
@@ -131,8 +136,8 @@ sparse('a torch file of 4.8 GB (zip64)', () => {
     await writeSparse(path, pieces);
 
     const loaded = await loadSae(path);
-    expect(loaded.format).toBe('openai');
-    const { W_enc, b_enc, W_dec, b_dec } = loaded.sae.params;
+    expect(loaded.record.source?.format).toBe('openai');
+    const { W_enc, b_enc, W_dec, b_dec } = loaded.params;
     expect(W_enc.arraySync()).toEqual([
       [1, 3, 5],
       [2, 4, 6],

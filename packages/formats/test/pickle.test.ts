@@ -1,11 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fromBytes } from '@msae/data';
+import { isMsaeError } from '@msae/schema';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isFormatError } from '../src/formatError.ts';
-import { readPickle } from '../src/pickle.ts';
-import { readNumbers, readTensor } from '../src/storedTensor.ts';
-import { readTorchFile, torchTensors } from '../src/torchFile.ts';
+import { readPickle } from '../src/containers/pickle.ts';
+import { readNumbers, readTensor } from '../src/containers/storedTensor.ts';
+import { readTorchFile, torchTensors } from '../src/containers/torchFile.ts';
 
 interface Pickles {
   plain: Record<string, string>;
@@ -53,7 +53,7 @@ describe('readPickle', () => {
 describe('hostile files of torch.save', () => {
   it.each(cases(pickles.hostile))('refuses %s in one error and runs nothing', async (name, bytes) => {
     const error = await readTorchFile(fromBytes(bytes, 'evil.pt')).catch((caught: unknown) => caught);
-    expect(isFormatError(error)).toBe(true);
+    expect(isMsaeError(error, 'file')).toBe(true);
     expect(String(error)).toMatch(/evil\.pt.*found.*expected/s);
     if (/system/.test(name))
       expect(String(error)).toMatch(/(posix|nt|os)[.]system|opcode|expected a zip archive or a pickle/);
@@ -92,7 +92,7 @@ describe('hostile files of torch.save', () => {
           if (!(value instanceof Map)) return;
           for (const tensor of torchTensors(value).values()) await readTensor(tensor);
         } catch (error) {
-          if (!isFormatError(error)) throw error;
+          if (!isMsaeError(error, 'file')) throw error;
         }
       }),
       { numRuns: 1500 },

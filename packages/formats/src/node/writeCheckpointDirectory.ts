@@ -1,18 +1,12 @@
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { replaceDirectory, writeFileAtomic } from '@msae/data/node';
+import type { SaeFile } from '../containers/saeFile.ts';
 import { formatError } from '../formatError.ts';
-import type { SaeFile } from '../writers/saeFile.ts';
+import { writers } from '../formats/table.ts';
 
 /** Names our writers use: a folder with only these may be replaced. */
-const ours = new Set([
-  'msae.json',
-  'sae.safetensors',
-  'sae_weights.safetensors',
-  'cfg.json',
-  'ae.pt',
-  'config.json',
-]);
+const ours = new Set(Object.values(writers).flatMap(({ files }) => files));
 
 /** Writes a checkpoint's files into `directory`, all of them or none. */
 export async function writeCheckpointDirectory(directory: string, files: readonly SaeFile[]): Promise<void> {
