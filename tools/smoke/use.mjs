@@ -73,7 +73,7 @@ assert.throws(
 
 msae('convert', 'sae', 'saelens', '--to', 'saelens');
 const seen = JSON.parse(msae('inspect', 'saelens', '--json'));
-assert.deepEqual([seen.format, seen.dModel, seen.nLatents], ['saelens', toy.width, 20]);
+assert.deepEqual([seen.format, seen.input.width, seen.nLatents], ['saelens', toy.width, 20]);
 process.exit(0);
 
 /** Runs the command line; what it wrote to stdout. */
