@@ -1,12 +1,6 @@
 /** Everything measured about a trained SAE, all of it on documents that neither it nor the language model has seen. */
 import { streamRows } from '@msae/data';
-import {
-  type EvaluationOptions,
-  evaluate,
-  logitEffects,
-  type SaeEvaluation,
-  saeLatents,
-} from '@msae/eval';
+import { type EvaluationOptions, evaluate, logitEffects, type SaeEvaluation, saeLatents } from '@msae/eval';
 import { type SaeSplice, spliceSaes, unembedding } from '@msae/harvest';
 import type { ReportRun } from '@msae/report';
 import { type Activations, TAP } from './activations.ts';
