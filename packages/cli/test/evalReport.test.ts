@@ -98,7 +98,7 @@ describe('msae eval and msae report', () => {
     [
       'prefixes that do not ascend',
       () => ['eval', sae, '--data', data, '--backend', 'cpu', '--prefixes', '8,8'],
-      /strictly ascending/,
+      /must increase strictly/,
     ],
     ['a file that is no evaluation', () => ['report', join(root, 'other.json')], /other\.json: kind/],
     [

@@ -43,15 +43,13 @@ export class Trainer {
   readonly sae: Sae;
   readonly #session: Session;
   #source: SourceState | null = null;
-  readonly #ownsSae: boolean;
 
   /**
-   * @param sae trained in place; it stays the caller's
+   * @param sae trained in place; it stays the caller's to dispose
    * @throws MsaeError `option` for options that cannot work, one line each; `unsupported` for an SAE that is no autoencoder
    */
   constructor(sae: Sae, options: TrainerOptions | ResumedSession) {
     this.sae = sae;
-    this.#ownsSae = options instanceof ResumedSession;
     if (options instanceof ResumedSession) {
       this.#session = options.session;
       this.#source = options.source;
@@ -62,7 +60,7 @@ export class Trainer {
   }
 
   /**
-   * Continues a run from a checkpoint: SAE and options come from it, and `dispose` frees the SAE.
+   * Continues a run from a checkpoint: SAE and options come from it. The SAE is the caller's, like one given to the constructor.
    *
    * @throws MsaeError `missing` when there is no checkpoint, or when it needs parts or prefixes of one's own that are not given;
    * `file` when it is damaged or of a later version
@@ -131,10 +129,9 @@ export class Trainer {
     );
   }
 
-  /** Frees the optimiser's state, and the SAE if `resume` made it. */
+  /** Frees the optimiser's state and that of the parts. `sae` stays, whoever made it: `trainer.sae.dispose()` frees it. */
   dispose(): void {
     this.#session.dispose();
-    if (this.#ownsSae) this.sae.dispose();
   }
 }
 

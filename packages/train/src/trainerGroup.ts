@@ -89,7 +89,7 @@ export class TrainerGroup {
     this.#members = entries.map(([name, trainer]) => [name, sessionOf(trainer)] as const);
   }
 
-  /** Continues from a checkpoint: every trainer, its SAE and options come from it, and `dispose` frees them. */
+  /** Continues from a checkpoint: every trainer, its SAE and options come from it. The SAEs are the caller's. */
   static async resume(
     storage: CheckpointStorage,
     { name, group: changes = {}, trainers: given = {} }: ResumeGroupOptions = {},
@@ -137,7 +137,7 @@ export class TrainerGroup {
     return { trainers: Object.keys(this.trainers), options: { ...options, checkpoints: kept } };
   }
 
-  /** Disposes of every trainer, and of the SAEs if `resume` made them. */
+  /** Disposes of every trainer; their SAEs stay the caller's. */
   dispose(): void {
     for (const trainer of Object.values(this.trainers)) trainer.dispose();
   }

@@ -103,6 +103,7 @@ describe('checkpoints', () => {
     const codes = rest.filter((event) => event.type === 'warning').map((event) => event.code);
     expect(codes).toEqual(kind === 'seekable' ? [] : ['source-replayed']);
     second.dispose();
+    second.sae.dispose();
     expect(tf.memory().numTensors).toBe(before);
   });
 

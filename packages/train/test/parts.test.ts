@@ -107,7 +107,7 @@ describe("a part of one's own", () => {
     const second = await Trainer.resume(storage, { options: { parts: [noisy(0.1)] } });
     expect(bare([...part, ...(await metricsOf(second))])).toEqual(bare(expected));
     for (const trainer of [whole, first, second]) trainer.dispose();
-    for (const { sae } of [whole, first]) sae.dispose();
+    for (const { sae } of [whole, first, second]) sae.dispose();
     expect(tf.memory().numTensors).toBe(before);
   });
 

@@ -259,7 +259,7 @@ async function* firstRows(rows: ActivationRows, limit: number) {
 }
 
 async function effectsOf({ model }: OpenedModel, sae: Sae) {
-  const matrix = unembedding(model);
+  const matrix = await unembedding(model);
   if (!matrix || matrix.width !== sae.config.input.width) return undefined;
   const { decoder } = await saeLatents(sae);
   return logitEffects({
