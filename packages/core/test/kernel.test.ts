@@ -38,7 +38,7 @@ describe('defineKernel', () => {
     expect(() => run({ a: a(), d: b() })).toThrow('TestChecks: there is no input d');
     expect(() => run({ a: a() })).toThrow('TestChecks: the input b is missing');
     expect(() => run({ a: a(), b: tf.ones([4]) })).toThrow('b: expected shape [N = 3], got [4]');
-    expect(() => run({ a: a(), b: b(), c: tf.ones([3]) })).toThrow('c: expected shape [N+1], got [3]');
+    expect(() => run({ a: a(), b: b(), c: tf.ones([3]) })).toThrow('c: expected shape [N+1 = 4], got [3]');
     expect(() => run({ a: tf.cast(a(), 'int32'), b: b() })).toThrow('a: expected float32, got int32');
     expect(() => run({ a: a(), b: b() }, { factr: 2 })).toThrow('no attribute factr (did you mean factor?)');
     expect(() => run({ a: a(), b: b() }, { factor: 'x' })).toThrow('the attribute factor cannot be "x"');

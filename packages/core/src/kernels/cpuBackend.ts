@@ -15,17 +15,23 @@ export interface CpuArrays {
 
 /** Typed arrays of tensors of tfjs's `cpu` backend. */
 export function cpuArrays(backend: unknown): CpuArrays {
-  const { data } = backend as CpuBackend;
+  const known = made.get(backend as CpuBackend);
+  if (known !== undefined) return known;
+  const arrays = arraysOf(backend as CpuBackend);
+  made.set(backend as CpuBackend, arrays);
+  return arrays;
+}
+
+const made = new WeakMap<CpuBackend, CpuArrays>();
+
+function arraysOf(backend: CpuBackend): CpuArrays {
+  const { data } = backend;
   const floats = (info: TensorInfo): Float32Array => data.get(info.dataId).values as Float32Array;
   return {
     floats,
     maybeFloats: (info) => (info === undefined ? undefined : floats(info)),
     ints: (info) => data.get(info.dataId).values as Int32Array,
     make: (shape, values) =>
-      (backend as CpuBackend).makeTensorInfo(
-        shape,
-        values instanceof Int32Array ? 'int32' : 'float32',
-        values,
-      ),
+      backend.makeTensorInfo(shape, values instanceof Int32Array ? 'int32' : 'float32', values),
   };
 }

@@ -95,13 +95,14 @@ export function defineKernel<I extends Tensors<I>, A extends object, O extends T
 ): Kernel<I, A, O> {
   const { name, composed } = definition;
   const providers = new Map<string, ProvidedKernel<I, A, O>>();
+  const checks = checksOf(definition.inputs, definition.attrs);
   const outputNames = Object.keys(definition.outputs) as (keyof O & string)[];
   /** Which outputs the call in progress has; tfjs itself knows only their order. */
   let present: (keyof O & string)[] = [];
 
   const kernel: Kernel<I, A, O> = {
     name,
-    composed: (inputs, attrs) => composed(checkedInputs(definition, inputs, attrs), attrs),
+    composed: (inputs, attrs) => composed(checkedInputs(name, checks, inputs, attrs), attrs),
     provide(backend, run, { covers = () => true } = {}) {
       providers.set(backend, { run, covers });
       if (tf.getKernel(name, backend) !== undefined) tf.unregisterKernel(name, backend);
@@ -126,7 +127,7 @@ export function defineKernel<I extends Tensors<I>, A extends object, O extends T
       return provider !== undefined && (attrs === undefined || provider.covers(attrs, {} as Infos<I>));
     },
     run(inputs, attrs) {
-      const given = checkedInputs(definition, inputs, attrs);
+      const given = checkedInputs(name, checks, inputs, attrs);
       const provider = providerOf(tf.getBackend());
       if (provider === undefined || !provider.covers(attrs, untyped<Infos<I>>(given)))
         return composed(given, attrs);
@@ -148,69 +149,111 @@ export function defineKernel<I extends Tensors<I>, A extends object, O extends T
   return kernel;
 }
 
+/** A definition in the form that a call is checked by: no name is looked up twice. */
+interface Checks {
+  readonly specs: readonly {
+    readonly name: string;
+    readonly spec: TensorSpec;
+    readonly dims: readonly ParsedDim[] | null;
+  }[];
+  readonly known: ReadonlySet<string> | null;
+  readonly attrs: readonly (readonly [string, AttributeCheck])[];
+  readonly knownAttrs: ReadonlySet<string>;
+  /** Values of the letters in the call that is being checked; 0: not met yet. */
+  readonly sizes: Int32Array;
+}
+
+/** A number, or a letter (by its place in `sizes`) and what is added to it. */
+interface ParsedDim {
+  readonly letter: number;
+  readonly add: number;
+}
+
+function checksOf(inputs: object | 'any', attrs: object): Checks {
+  const letters: string[] = [];
+  const parsed = (dim: Dim): ParsedDim => {
+    if (typeof dim === 'number') return { letter: -1, add: dim };
+    const add = dim.endsWith('+1') ? 1 : 0;
+    const name = add === 1 ? dim.slice(0, -2) : dim;
+    const at = letters.indexOf(name);
+    return { letter: at >= 0 ? at : letters.push(name) - 1, add };
+  };
+  const entries = inputs === 'any' ? [] : (Object.entries(inputs) as [string, TensorSpec][]);
+  const specs = entries.map(([name, spec]) => ({
+    name,
+    spec,
+    dims: spec.shape === 'any' ? null : spec.shape.map(parsed),
+  }));
+  const checks = Object.entries(attrs) as [string, AttributeCheck][];
+  return {
+    specs,
+    known: inputs === 'any' ? null : new Set(entries.map(([name]) => name)),
+    attrs: checks,
+    knownAttrs: new Set(checks.map(([name]) => name)),
+    sizes: new Int32Array(letters.length),
+  };
+}
+
 /** The inputs that are there. @throws MsaeError `shape` or `option` for a call that does not fit the definition */
-function checkedInputs<I extends Tensors<I>, A extends object, O extends Tensors<O>>(
-  { name, inputs: specs, attrs: checks }: KernelDefinition<I, A, O>,
-  inputs: I,
-  attrs: A,
-): I {
+function checkedInputs<I>(kernel: string, checks: Checks, inputs: I, attrs: object): I {
+  const { specs, known, sizes, knownAttrs } = checks;
   const given: Record<string, tf.Tensor> = {};
-  const sizes = new Map<string, number>();
-  for (const [input, tensor] of Object.entries(inputs) as [string, tf.Tensor | undefined][]) {
-    if (specs !== 'any' && !(input in specs)) {
-      throw msaeError(
-        'option',
-        `${name}: there is no input ${input}${didYouMean(input, Object.keys(specs))}`,
-      );
+  const all = inputs as Record<string, tf.Tensor | undefined>;
+  for (const name in all) {
+    if (known !== null && !known.has(name)) {
+      throw msaeError('option', `${kernel}: there is no input ${name}${didYouMean(name, known)}`);
     }
-    if (tensor !== undefined) given[input] = tensor;
+    const tensor = all[name];
+    if (tensor !== undefined) given[name] = tensor;
   }
-  if (specs !== 'any') {
-    for (const [input, spec] of Object.entries(specs) as [string, TensorSpec][]) {
-      const tensor = given[input];
-      if (tensor !== undefined) checkInput(`${name}: ${input}`, tensor, spec, sizes);
-      else if (!spec.optional) throw msaeError('shape', `${name}: the input ${input} is missing`);
-    }
+  sizes.fill(-1);
+  for (const { name, spec, dims } of specs) {
+    const tensor = given[name];
+    if (tensor !== undefined) checkInput(kernel, name, tensor, spec, dims, sizes);
+    else if (!spec.optional) throw msaeError('shape', `${kernel}: the input ${name} is missing`);
   }
-  for (const attribute of Object.keys(attrs)) {
-    if (!(attribute in checks)) {
-      throw msaeError(
-        'option',
-        `${name}: there is no attribute ${attribute}${didYouMean(attribute, Object.keys(checks))}`,
-      );
+  for (const name in attrs) {
+    if (!knownAttrs.has(name)) {
+      throw msaeError('option', `${kernel}: there is no attribute ${name}${didYouMean(name, knownAttrs)}`);
     }
   }
-  for (const [attribute, ok] of Object.entries(checks) as [string, AttributeCheck][]) {
-    const value = (attrs as Record<string, unknown>)[attribute];
+  for (const [name, ok] of checks.attrs) {
+    const value = (attrs as Record<string, unknown>)[name];
     if (!ok(value))
-      throw msaeError('option', `${name}: the attribute ${attribute} cannot be ${JSON.stringify(value)}`);
+      throw msaeError('option', `${kernel}: the attribute ${name} cannot be ${JSON.stringify(value)}`);
   }
   return untyped<I>(given);
 }
 
-function checkInput(what: string, tensor: tf.Tensor, spec: TensorSpec, sizes: Map<string, number>): void {
-  const { shape } = spec;
-  if (tensor.dtype !== spec.dtype)
-    throw msaeError('shape', `${what}: expected ${spec.dtype}, got ${tensor.dtype}`);
-  if (shape === 'any') return;
-  const fits =
-    tensor.shape.length === shape.length &&
-    shape.every((dim, axis) => matches(dim, tensor.shape[axis]!, sizes));
+function checkInput(
+  kernel: string,
+  name: string,
+  tensor: tf.Tensor,
+  spec: TensorSpec,
+  dims: readonly ParsedDim[] | null,
+  sizes: Int32Array,
+): void {
+  if (tensor.dtype !== spec.dtype) {
+    throw msaeError('shape', `${kernel}: ${name}: expected ${spec.dtype}, got ${tensor.dtype}`);
+  }
+  if (dims === null) return;
+  let fits = tensor.shape.length === dims.length;
+  for (let axis = 0; fits && axis < dims.length; axis++) {
+    const { letter, add } = dims[axis]!;
+    const size = tensor.shape[axis]! - (letter < 0 ? 0 : add);
+    if (letter < 0) fits = size === add;
+    else if (sizes[letter] === -1) sizes[letter] = size;
+    else fits = sizes[letter] === size;
+  }
   if (fits) return;
-  const known = shape.map((dim) =>
-    typeof dim === 'string' && sizes.has(dim) ? `${dim} = ${sizes.get(dim)}` : dim,
+  const says = (spec.shape as readonly Dim[]).map((dim, axis) => {
+    const { letter, add } = dims[axis]!;
+    return letter < 0 || sizes[letter] === -1 ? dim : `${dim} = ${sizes[letter]! + add}`;
+  });
+  throw msaeError(
+    'shape',
+    `${kernel}: ${name}: expected shape [${says.join(', ')}], got [${tensor.shape.join(', ')}]`,
   );
-  throw msaeError('shape', `${what}: expected shape [${known.join(', ')}], got [${tensor.shape.join(', ')}]`);
-}
-
-function matches(dim: Dim, size: number, sizes: Map<string, number>): boolean {
-  if (typeof dim === 'number') return dim === size;
-  const plusOne = dim.endsWith('+1');
-  const letter = plusOne ? dim.slice(0, -2) : dim;
-  const value = plusOne ? size - 1 : size;
-  const known = sizes.get(letter);
-  if (known === undefined) sizes.set(letter, value);
-  return known === undefined || known === value;
 }
 
 /** Attribute checks. */

@@ -6,8 +6,12 @@ export async function readTogether<Name extends string>(
   tensors: Readonly<Record<Name, tf.Tensor | null | undefined>>,
 ): Promise<Record<Name, Float32Array | null>> {
   const names = Object.keys(tensors) as Name[];
-  const out = Object.fromEntries(names.map((name) => [name, null])) as Record<Name, Float32Array | null>;
-  const present = names.filter((name) => tensors[name]);
+  const out = {} as Record<Name, Float32Array | null>;
+  const present: Name[] = [];
+  for (const name of names) {
+    out[name] = null;
+    if (tensors[name]) present.push(name);
+  }
   if (present.length === 0) return out;
   const parts = present.map((name) => tensors[name] as tf.Tensor);
   const [only] = parts;

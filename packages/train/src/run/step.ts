@@ -15,7 +15,7 @@ import type { Prefixes } from '@msae/sampler';
 import { msaeError } from '@msae/schema';
 import * as tf from '@tensorflow/tfjs-core';
 import type { MetricsEvent, TrainerEvent } from '../events.ts';
-import type { PartStep, StepPlan } from '../parts/definition.ts';
+import type { PartStep, RunningPart, StepPlan } from '../parts/definition.ts';
 import type { Batch } from './batchStream.ts';
 import { planStep } from './plan.ts';
 import { readTogether } from './readTogether.ts';
@@ -135,14 +135,17 @@ async function readBack(
 ): Promise<MetricsEvent | null> {
   const { path } = session;
   const { plan, gradients } = step;
-  const active = [...activeParts(session, plan)];
   const wanted: Record<string, tf.Tensor | null | undefined> = {
     metrics: plan.report || plan.readMetrics || path.wantsDensity(session.step) ? gradients.metrics : null,
     norm: plan.report ? norm : null,
   };
   if (plan.report) losses.forEach((loss, i) => (wanted[`loss ${i}`] = loss));
-  for (const [name, part] of active) {
-    for (const [key, tensor] of Object.entries(part.read?.(plan) ?? {})) wanted[`${name} ${key}`] = tensor;
+  const observers: [RunningPart, string, readonly string[]][] = [];
+  for (const [name, part] of activeParts(session, plan)) {
+    const own = part.read?.(plan);
+    const keys = own === undefined ? [] : Object.keys(own);
+    for (const key of keys) wanted[`${name} ${key}`] = own![key];
+    if (part.observe) observers.push([part, name, keys]);
   }
   const read = await readTogether(wanted);
   const numbers = read.metrics ? parseMetrics(read.metrics, gradients.reported) : null;
@@ -150,13 +153,10 @@ async function readBack(
     if (!Number.isFinite(numbers.loss)) await explainNonFinite(session, numbers.loss, batch);
     path.observe(session.step, numbers.l0);
   }
-  for (const [name, part] of active) {
-    if (!part.observe) continue;
-    const own = Object.entries(read).filter(([key]) => key.startsWith(`${name} `));
-    part.observe({
-      numbers,
-      values: Object.fromEntries(own.map(([key, value]) => [key.slice(name.length + 1), value])),
-    });
+  for (const [part, name, keys] of observers) {
+    const values: Record<string, Float32Array | null> = {};
+    for (const key of keys) values[key] = read[`${name} ${key}`] ?? null;
+    part.observe!({ numbers, values });
   }
   if (!plan.report || numbers === null) return null;
   const auxLoss = losses.reduce((sum, _, i) => sum + (read[`loss ${i}`]?.[0] ?? 0), 0);
