@@ -54,6 +54,24 @@ describe('msae inspect', () => {
 });
 
 describe('msae convert', () => {
+  it('replaces nothing unasked, and never what it reads', async () => {
+    const to = join(root, 'out');
+    expect(await run(['convert', matryoshka, to, '--to', 'msae'])).toBe(0);
+    const before = await readFile(join(to, 'sae.safetensors'));
+    expect(await run(['convert', matryoshka, to, '--to', 'saelens'])).toBe(2);
+    expect(errors.join('')).toContain(
+      'is there already and would be replaced; name another place, or add --force',
+    );
+    errors = [];
+    expect(await run(['convert', to, join(to, '..', 'out'), '--to', 'saelens', '--force'])).toBe(2);
+    expect(errors.join('')).toContain('it is what is read');
+    expect(await readFile(join(to, 'sae.safetensors'))).toEqual(before);
+    expect(await run(['convert', matryoshka, to, '--to', 'saelens', '--force'])).toBe(0);
+    out = [];
+    await run(['inspect', to, '--json']);
+    expect(JSON.parse(out.join(''))).toMatchObject({ format: 'saelens' });
+  });
+
   it('writes another format, which inspect then reads', async () => {
     await run(['convert', matryoshka, join(root, 'out'), '--to', 'saelens', '--dtype', 'float16']);
     expect(errors).toEqual([]);

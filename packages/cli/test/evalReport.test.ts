@@ -84,7 +84,10 @@ describe('msae eval and msae report', () => {
     expect(html).toContain('without token ids');
     expect(html).toContain('Largest activation');
     expect(JSON.parse(readFileSync(out, 'utf8')).evaluation.largest).toEqual({ value: 1 });
-    const text = msae('eval', sae, '--data', data, '--out', out, '--backend', 'cpu', '--metric', metric);
+    const again = ['eval', sae, '--data', data, '--out', out, '--backend', 'cpu', '--metric', metric];
+    const refused = msae(...again);
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('would be replaced')]);
+    const text = msae(...again, '--force');
     expect(text.stdout).toMatch(/Largest activation +1\n/);
   });
 

@@ -66,6 +66,14 @@ describe('a source', () => {
       tf.dispose(given.filter((item) => item instanceof tf.Tensor && !item.isDisposed));
   });
 
+  it.each([
+    ['zeros', 0, 'are all 0'],
+    ['one row', 0.5, 'are all the same row'],
+  ])('of %s has nothing to explain, and says so', async (_name, value, expected) => {
+    const batch = new Float32Array(8 * width).fill(value);
+    expect((await failure([batch, batch])).message).toContain(expected);
+  });
+
   const endless = (bad: number, value: number): (() => Generator<Float32Array>) =>
     function* () {
       for (let i = 1; ; i++) {

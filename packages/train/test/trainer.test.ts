@@ -204,7 +204,7 @@ describe('a run', () => {
 
   it('warns when the source ends early, or starts it again when told to', async () => {
     const batches = (): Float32Array[] =>
-      Array.from({ length: 5 }, () => new Float32Array(4 * width).fill(0.5));
+      Array.from({ length: 5 }, () => Float32Array.from({ length: 4 * width }, (_, i) => Math.sin(i)));
     const sae = small();
     const once = new Trainer(sae, short);
     const seen = await events(once, batches());

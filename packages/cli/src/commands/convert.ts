@@ -4,6 +4,7 @@ import { useNode } from '@msae/node';
 import type { CommandDef } from 'citty';
 import { command } from '../command.ts';
 import { numberAbove, oneOf } from '../flagValues.ts';
+import { forceArgument, refuseExisting, refuseSame } from '../outputs.ts';
 
 const dtypes = {
   float64: 'F64',
@@ -34,6 +35,7 @@ const definition: CommandDef = command({
       default: true,
       description: 'saelens: make decoder rows unit vectors (--no-fold-decoder-norm: keep them)',
     },
+    force: forceArgument,
     json: { type: 'boolean', description: 'write one JSON object to stdout' },
   },
   async run({ args }) {
@@ -41,6 +43,8 @@ const definition: CommandDef = command({
     const dtype = dtypes[oneOf('dtype', args.dtype, dtypeNames)];
     const scale =
       args['input-scale'] === undefined ? undefined : numberAbove('input-scale', args['input-scale'], 0);
+    await refuseSame(args.in, args.out);
+    await refuseExisting(args.out, 'out', args.force);
     const result = await run(args.in, args.out, format, dtype, scale, args['fold-decoder-norm']);
     const { from, architecture, dModel, nLatents, activation, to, out } = result;
     console.log(

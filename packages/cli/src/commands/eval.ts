@@ -22,6 +22,7 @@ import type { CommandDef } from 'citty';
 import { command } from '../command.ts';
 import { configArgument } from '../configFile.ts';
 import { oneOf, wholeNumber } from '../flagValues.ts';
+import { forceArgument, refuseExisting } from '../outputs.ts';
 import { type EvalFigures, printEvaluation } from './evalFigures.ts';
 import { measureRecovered } from './evalRecovered.ts';
 import { writeEvaluation } from './evaluationFile.ts';
@@ -90,6 +91,7 @@ const args = {
     valueHint: 'name',
   },
   threads: { type: 'string', description: 'CPU threads', valueHint: 'n' },
+  force: forceArgument,
   config: configArgument,
   json: { type: 'boolean', description: 'print the main figures as JSON' },
 } as const;
@@ -132,6 +134,7 @@ async function run(given: Record<string, string | boolean | undefined>): Promise
   }
   const own = await ownMetrics(text('metric'));
   const out = resolve(text('out') ?? 'evaluation.json');
+  await refuseExisting(out, '--out', given.force === true);
   await checkWritable(out);
   const path = await saePath(text('sae')!);
   const key = text('key');

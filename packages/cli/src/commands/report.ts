@@ -6,6 +6,7 @@ import { writeReport } from '@msae/report/node';
 import { msaeError } from '@msae/schema';
 import type { CommandDef } from 'citty';
 import { command } from '../command.ts';
+import { forceArgument, refuseExisting } from '../outputs.ts';
 import { readEvaluation } from './evaluationFile.ts';
 
 const definition: CommandDef = command({
@@ -27,9 +28,11 @@ const definition: CommandDef = command({
       description: 'metrics.jsonl of the trainings, in the order of the evaluations, separated by commas',
       valueHint: 'file,…',
     },
+    force: forceArgument,
     json: { type: 'boolean', description: 'print path and size as JSON' },
   },
   async run({ args }) {
+    await refuseExisting(args.out, '--out', args.force);
     const files = await Promise.all(args._.map(readEvaluation));
     const metrics = args.metrics === undefined ? [] : args.metrics.split(',');
     if (metrics.length > files.length) {

@@ -33,7 +33,8 @@ function progressBar(): SingleBar {
 function figures(event: MetricsEvent): string {
   const parts = [
     `loss ${event.loss.toPrecision(4)}`,
-    `FVU ${event.fvu.toFixed(4)}`,
+    // NaN where all rows of the batch are equal: there is no variance to explain
+    `FVU ${Number.isFinite(event.fvu) ? event.fvu.toFixed(4) : '–'}`,
     `L0 ${event.l0.toFixed(1)}`,
     ...(event.deadFraction === null ? [] : [`dead ${(100 * event.deadFraction).toFixed(1)} %`]),
     `${Math.round(event.tokensPerSecond).toLocaleString('en')} rows/s`,

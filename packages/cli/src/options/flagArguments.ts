@@ -2,14 +2,20 @@
 import type { ArgsDef } from 'citty';
 import type { Setting } from './settings.ts';
 
-/** One definition a setting; they take text, which the setting itself reads. */
+/** One definition a setting: a switch where it is true or false, else a flag with text, which the setting itself reads. */
 export function flagArguments(settings: readonly Setting[]): ArgsDef {
   return Object.fromEntries(
     settings.map((setting) => [
       setting.flag,
-      { type: 'string' as const, description: describe(setting), valueHint: hintOf(setting) },
+      isSwitch(setting)
+        ? { type: 'boolean' as const, description: setting.help }
+        : { type: 'string' as const, description: describe(setting), valueHint: hintOf(setting) },
     ]),
   );
+}
+
+function isSwitch({ values, help }: Setting): boolean {
+  return help !== '' && values.length === 2 && values[0] === 'true' && values[1] === 'false';
 }
 
 function describe({ help, expects, kinds, default: preset, values }: Setting): string {

@@ -13,7 +13,11 @@ export function configurationOf(settings: readonly Setting[], flags: FlagTexts):
   // shorter paths first: `--auxiliary-loss on` before what is inside of it
   for (const setting of [...settings].sort((a, b) => a.path.length - b.path.length)) {
     const text = flags[setting.flag];
-    if (text === undefined || typeof text === 'boolean') continue;
+    if (text === undefined) continue;
+    if (typeof text === 'boolean') {
+      put(out, setting.path.split('.'), text);
+      continue;
+    }
     let value: unknown;
     try {
       value = setting.read(text);

@@ -25,6 +25,7 @@ import { type StepPath, stepGradients } from './stepGradients.ts';
 /** One step on one batch. The batch's tensor, if it is one, stays the caller's. Returns the events of this step. */
 export async function trainStep(session: Session, batch: Batch): Promise<TrainerEvent[]> {
   const { optimizer, parts, path, sae } = session;
+  if (session.step === 0) checkVariety(session, batch);
   const z = stepInput(session, batch);
   let gradients: MatryoshkaStep | null = null;
   const losses: tf.Tensor1D[] = [];
@@ -64,6 +65,18 @@ export async function trainStep(session: Session, batch: Batch): Promise<Trainer
     tf.dispose([z, ...losses]);
     norm?.dispose();
   }
+}
+
+/** @throws MsaeError `value` when a run begins with rows that are all one: an empty file, a wrong column, padding */
+function checkVariety({ sae }: Session, { data, rows }: Batch): void {
+  const { width } = sae.config.input;
+  if (data === undefined || rows < 2) return;
+  for (let i = width; i < data.length; i++) if (data[i] !== data[i % width]) return;
+  const what = data.every((value) => value === 0) ? 'are all 0' : 'are all the same row';
+  throw msaeError(
+    'value',
+    `source: the ${rows} rows of the first batch ${what}: there is nothing to explain, and FVU would mean nothing; check the data (an empty file, a wrong column, padding?)`,
+  );
 }
 
 /** [B, d]: the batch as the weights see it; the run's. @throws MsaeError `value` for a value that is not finite (arrays only) */
