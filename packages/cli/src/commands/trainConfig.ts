@@ -102,7 +102,7 @@ export const trainConfigSchema: Schema<TrainConfig> = object<TrainConfig>({
   data: object<TrainConfig['data']>({
     path: text({ help: 'the data' }),
     key: optional(text({ help: 'array, tensor or column of the data, where there are several' })),
-    shuffle: optional(switchable(whole({ help: 'seed of the shuffle' })), 0),
+    shuffle: optional(switchable(whole({ help: 'seed of the shuffle, or off' })), 0),
     epochs: optional(whole({ min: 1, help: 'passes over the data; default: what --steps needs, or one' })),
     bufferMiB: optional(number({ above: 0, help: 'memory of the shuffle, MiB' }), 256),
   }),

@@ -72,10 +72,16 @@ function walk(schema: AnySchema, at: At, add: (setting: Omit<Setting, 'flag'>) =
     case 'nullable':
       walk(node.inner, { ...at, off: null }, add);
       return;
-    case 'switchable':
+    case 'switchable': {
+      const inner = schemaNode(node.inner);
+      if (inner.type === 'leaf' && inner.value !== 'other') {
+        setting(`${inner.expects}, or off`, inner.help, [], withOff(false, readers[inner.value]));
+        return;
+      }
       setting('on or off', helpOf(node.inner), ['on', 'off'], (text) => switchOf(text));
       walk(node.inner, { path: at.path, fallback: undefined }, add);
       return;
+    }
     case 'leaf':
       if (node.value !== 'other') {
         const values = (node.values ?? []).map(String);
@@ -143,6 +149,7 @@ function withOff(off: false | null | undefined, read: (text: string) => unknown)
 export function kebab(path: string): string {
   return path
     .replace(/\.kind$/, '')
-    .replaceAll('.', '-')
-    .replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    .replaceAll(/(?<=[a-z0-9])[A-Z]/g, (letter) => `-${letter}`)
+    .replaceAll(/[._]/g, '-')
+    .toLowerCase();
 }
