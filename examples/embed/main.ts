@@ -1,5 +1,5 @@
 /**
- * The Matryoshka loss inside somebody else's training loop: @msae/sampler, @msae/core, and a stock tfjs optimiser.
+ * The Matryoshka loss inside somebody else's training loop: @msae/sampler, @msae/core, and a stock tfjs optimizer.
  * `npx -y pnpm@12.21.0 --filter @msae-examples/embed start`
  */
 import { createSae, decode, encode, l1, matryoshkaLoss, relu } from '@msae/core';

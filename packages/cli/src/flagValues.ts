@@ -1,5 +1,5 @@
 /** Values of options, out of their text. Every function throws a MsaeError `option` that names the option, the text and what was expected. */
-import { msaeError } from '@msae/schema';
+import { didYouMean, msaeError } from '@msae/schema';
 
 /** A whole number of at least `least`. */
 export function wholeNumber(option: string, text: string, least = 1): number {
@@ -22,5 +22,8 @@ export function oneOf<const T extends readonly string[]>(
   allowed: T,
 ): T[number] {
   if (allowed.includes(text)) return text;
-  throw msaeError('option', `--${option}: expected one of ${allowed.join(', ')}; got '${text}'`);
+  throw msaeError(
+    'option',
+    `--${option}: expected one of ${allowed.join(', ')}; got '${text}'${didYouMean(text, allowed)}`,
+  );
 }

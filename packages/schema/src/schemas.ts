@@ -25,7 +25,10 @@ function leaf<T>(
   { help }: FieldNotes,
   values?: readonly unknown[],
 ): Schema<T> {
-  return withNode<T>(v.custom<T>(ok, expects), {
+  const names = values?.filter((value) => typeof value === 'string') ?? [];
+  const message = (issue: { readonly input: unknown }): string =>
+    typeof issue.input === 'string' ? expects + didYouMean(issue.input, names) : expects;
+  return withNode<T>(v.custom<T>(ok, message), {
     type: 'leaf',
     value,
     expects,

@@ -93,7 +93,10 @@ describe('check', () => {
     [{ rows: 1, rate: 1 }, 'store: rate: expected a number > 0 and < 1, got 1'],
     [{ rows: 1, loud: 'yes' }, 'store: loud: expected true or false, got "yes"'],
     [{ rows: 1, name: '' }, 'store: name: expected text, got ""'],
-    [{ rows: 1, shape: 'flatt' }, 'store: shape: expected one of round, flat, got "flatt"'],
+    [
+      { rows: 1, shape: 'flatt' },
+      'store: shape: expected one of round, flat (did you mean flat?), got "flatt"',
+    ],
     [{ rows: 1, sizes: [] }, /sizes: expected a list of at least 1|sizes: expected .*1/],
     [{ rows: 1, sizes: [1, -1] }, 'store: sizes.1: expected a whole number ≥ 0, got -1'],
     [{ rows: 1, extra: true }, 'store: extra: expected an object with settings, got true'],

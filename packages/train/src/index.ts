@@ -1,5 +1,5 @@
 /**
- * Trains Matryoshka sparse autoencoders: the step, the optimiser, sparsity control, dead latents, checkpoints. Browser and
+ * Trains Matryoshka sparse autoencoders: the step, the optimizer, sparsity control, dead latents, checkpoints. Browser and
  * Node; what needs a file system is in `@msae/train/node`.
  *
  * @example

@@ -48,7 +48,7 @@ export interface OptimizerOptions {
 export interface ParameterGroup {
   /** Multiplies the learning rate. Default 1; 0 freezes the parameter. */
   readonly learningRateFactor?: number;
-  /** Replaces the optimiser's weight decay. */
+  /** Replaces the optimizer's weight decay. */
   readonly weightDecay?: number;
 }
 
@@ -147,7 +147,7 @@ export type ResolvedOptions = Required<Omit<TrainerOptions, Optional | 'prefixes
 
 const group: Schema<ParameterGroup> = object<ParameterGroup>({
   learningRateFactor: optional(number({ min: 0, help: 'multiplies the learning rate; 0 freezes it' })),
-  weightDecay: optional(number({ min: 0, help: "replaces the optimiser's" })),
+  weightDecay: optional(number({ min: 0, help: "replaces the optimizer's" })),
 });
 
 const methods = ['list', 'read', 'write', 'remove'] as const;

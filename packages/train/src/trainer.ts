@@ -129,7 +129,7 @@ export class Trainer {
     );
   }
 
-  /** Frees the optimiser's state and that of the parts. `sae` stays, whoever made it: `trainer.sae.dispose()` frees it. */
+  /** Frees the optimizer's state and that of the parts. `sae` stays, whoever made it: `trainer.sae.dispose()` frees it. */
   dispose(): void {
     this.#session.dispose();
   }

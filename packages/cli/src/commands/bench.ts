@@ -92,14 +92,14 @@ const JOBS: Record<string, readonly string[]> = {
 function partsOf(
   jobs: Record<string, number> | undefined,
   steps: number,
-  times: { gradients: number; optimiser: number },
+  times: { gradients: number; optimizer: number },
 ): Record<string, number> {
-  if (jobs === undefined) return { gradients: times.gradients, adam: times.optimiser };
+  if (jobs === undefined) return { gradients: times.gradients, adam: times.optimizer };
   const parts: Record<string, number> = {};
   for (const [part, names] of Object.entries(JOBS)) {
     parts[part] = names.reduce((sum, name) => sum + (jobs[name] ?? 0), 0) / steps;
   }
   const known = Object.values(parts).reduce((sum, ms) => sum + ms, 0);
-  parts.other = Math.max(0, times.gradients + times.optimiser - known);
+  parts.other = Math.max(0, times.gradients + times.optimizer - known);
   return parts;
 }

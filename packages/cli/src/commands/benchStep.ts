@@ -36,7 +36,7 @@ export interface BenchTimes {
   /** medians */
   readonly ms: number;
   readonly gradients: number;
-  readonly optimiser: number;
+  readonly optimizer: number;
   /** processor time of a step over all threads, the caller's waiting included; steadier than `ms` on a busy machine */
   readonly cpuMs: number;
   readonly tokensPerSecond: number;
@@ -55,7 +55,7 @@ export async function benchSteps(options: BenchOptions, onMeasure: () => void): 
     const shift = -normalQuantile(1 - Math.min(options.l0, n / 2) / n);
     tf.tidy(() => sae.params.b_enc.assign(tf.fill([n], shift)));
   }
-  const optimiser = adamOf(sae);
+  const optimizer = adamOf(sae);
   const scheme = schemeOf(options.prefixes);
   const inputs = [0, 1].map(() => tf.tensor2d(normals(batch * d, rng.next.bind(rng)), [batch, d]));
   const all: number[] = [];
@@ -73,7 +73,7 @@ export async function benchSteps(options: BenchOptions, onMeasure: () => void): 
         ? sparseStep(sae, inputs[i & 1]!, { prefixes, maxReported: 16 })
         : matryoshkaStep(sae, inputs[i & 1]!, { prefixes });
     const middle = performance.now();
-    optimiser.update(step);
+    optimizer.update(step);
     const metrics = await step.metrics.data();
     const end = performance.now();
     loss = metrics[0]!;
@@ -86,7 +86,7 @@ export async function benchSteps(options: BenchOptions, onMeasure: () => void): 
     gradients.push(middle - start);
     updates.push(end - middle);
   }
-  optimiser.dispose();
+  optimizer.dispose();
   tf.dispose(inputs);
   sae.dispose();
   const ms = median(all);
@@ -94,7 +94,7 @@ export async function benchSteps(options: BenchOptions, onMeasure: () => void): 
     all,
     ms,
     gradients: median(gradients),
-    optimiser: median(updates),
+    optimizer: median(updates),
     cpuMs: median(cpu),
     tokensPerSecond: (batch / ms) * 1e3,
     l0,

@@ -1,11 +1,11 @@
-/** The Matryoshka loss as a differentiable tfjs function, for those who bring their own loop, losses or optimiser. */
+/** The Matryoshka loss as a differentiable tfjs function, for those who bring their own loop, losses or optimizer. */
 import * as tf from '@tensorflow/tfjs-core';
 import type { ParamName, Sae } from '../model/sae.ts';
 import { matryoshkaStep } from './dense.ts';
 import type { LossOptions, TargetOptions } from './step.ts';
 
 /**
- * The loss as a scalar that `tf.variableGrads` and every tfjs optimiser understand. Forward and all gradients are computed
+ * The loss as a scalar that `tf.variableGrads` and every tfjs optimizer understand. Forward and all gradients are computed
  * in one pass (`matryoshkaStep`); the tape only scales them. Differentiable in the SAE's parameters, not in x. Needs none of
  * tfjs's registered gradients.
  *

@@ -199,7 +199,7 @@ export function sparseConformanceChecks(): ConformanceCheck[] {
     ...cases.map((c) => ({ name: `sparse equals dense: ${c.name}`, run: () => againstDense(c) })),
     ...cases.map((c) => ({ name: `encodeActive and decodeActive: ${c.name}`, run: () => inference(c) })),
     { name: 'every kernel equals its composition', run: composedAgreesWithOwn },
-    { name: 'Adam and the global norm equal their composition', run: optimiserKernels },
+    { name: 'Adam and the global norm equal their composition', run: optimizerKernels },
     { name: 'a capacity that does not suffice is an error', run: tooLittleCapacity },
   ];
 }
@@ -301,7 +301,7 @@ async function inference(c: Case): Promise<void> {
   if (left !== 0) throw new Error(`${left} tensors are left behind`);
 }
 
-async function optimiserKernels(): Promise<void> {
+async function optimizerKernels(): Promise<void> {
   const before = tf.memory().numTensors;
   const rng = createRng(2);
   const make = (scale: number): tf.Variable =>

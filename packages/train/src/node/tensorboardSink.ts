@@ -51,12 +51,12 @@ function metricScalars(event: MetricsEvent, prefixes: boolean): Record<string, n
     'loss/auxiliary': event.auxLoss,
     'quality/fvu': event.fvu,
     'quality/l0': event.l0,
-    'optimiser/learning_rate': event.learningRate,
-    'optimiser/penalty_coefficient': event.penaltyCoefficient,
+    'optimizer/learning_rate': event.learningRate,
+    'optimizer/penalty_coefficient': event.penaltyCoefficient,
     'speed/tokens_per_second': event.tokensPerSecond,
   };
   if (event.deadFraction !== null) scalars['quality/dead_fraction'] = event.deadFraction;
-  if (event.gradNorm !== null) scalars['optimiser/gradient_norm'] = event.gradNorm;
+  if (event.gradNorm !== null) scalars['optimizer/gradient_norm'] = event.gradNorm;
   if (event.inputNorm !== null) scalars['input/norm'] = event.inputNorm;
   if (prefixes) {
     for (const prefix of event.prefixes) {

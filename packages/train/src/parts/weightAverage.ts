@@ -14,7 +14,7 @@ export interface WeightAverage {
 export function createWeightAverage(sae: Sae, decay: number): WeightAverage {
   const params = Object.entries(sae.params) as [ParamName, tf.Variable][];
   const variables = new Map(
-    // A copy: a variable made of a tensor shares its buffer, and the optimiser works in place.
+    // A copy: a variable made of a tensor shares its buffer, and the optimizer works in place.
     params.map(([name, param]) => [name, tf.tidy(() => tf.variable(tf.mul(param, 1), false))] as const),
   );
   return {
