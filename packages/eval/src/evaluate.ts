@@ -59,10 +59,17 @@ export async function saeLatents(sae: Sae): Promise<LatentSource> {
     width: input.width,
     decoder: { data: await folded.W_dec(), rows: nLatents, columns },
     bias: await folded.b_dec(),
+    maxRowNorm: maxRowNormOf(sae),
     encode: (batch) => (isDense(sae) ? encodeDense(sae, batch) : encodeSparse(sae, batch)),
     reconstruct: (batch, active, prefixes) =>
       isDense(sae) ? reconstructDense(sae, batch, prefixes) : reconstructSparse(sae, batch, active, prefixes),
   };
+}
+
+/** The longest row that training kept, where it left some out. */
+function maxRowNormOf({ record }: Sae): number | null {
+  const { maxRowNorm, leftOut } = record.training?.details ?? {};
+  return typeof maxRowNorm === 'number' && typeof leftOut === 'number' && leftOut > 0 ? maxRowNorm : null;
 }
 
 /** Is every latent always active, so that there are no lists? */

@@ -1,6 +1,17 @@
 /** One pass over a stream of activations that feeds every metric; knows nothing of tfjs (see evaluate.ts for the adaptor). */
 import { checkPrefixes } from '@msae/sampler';
-import { check, givenBy, list, msaeError, object, optional, type Schema, whole } from '@msae/schema';
+import {
+  check,
+  givenBy,
+  list,
+  msaeError,
+  nullable,
+  number,
+  object,
+  optional,
+  type Schema,
+  whole,
+} from '@msae/schema';
 import type { ActiveRows } from './activeRows.ts';
 import { decodeActive } from './decodeActive.ts';
 import type { EvaluationBatch } from './evaluationBatch.ts';
@@ -13,12 +24,18 @@ import {
   type StandardMetricOptions,
   standardMetrics,
 } from './metrics/standard.ts';
+import { rowsWithin } from './rowsWithin.ts';
 
 export interface EvaluationOptions<M extends Metric = StandardMetric> extends StandardMetricOptions {
   /** What to measure. Default: `standardMetrics` with these options. */
   readonly metrics?: readonly M[];
   /** Prefix lengths to report, ascending; N is added where it is missing. Default [N]. */
   readonly prefixes?: readonly number[];
+  /**
+   * Rows longer than this are left out and counted: those that training left out (massive activations). Default: what the SAE's
+   * record says; null: none are left out.
+   */
+  readonly maxRowNorm?: number | null;
   /** Rows that will come, where known. */
   readonly totalRows?: number;
   /** Called after every batch with the rows so far. */
@@ -32,6 +49,9 @@ export const evaluationOptionsSchema: Schema<EvaluationOptions<Metric>> = object
     list(givenBy<Metric>('a metric { name, start, add, result }', isMetric), { help: 'what to measure' }),
   ),
   prefixes: optional(list(whole({ min: 0 }), { help: 'prefix lengths to report, ascending' })),
+  maxRowNorm: optional(
+    nullable(number({ above: 0, help: "longer rows are left out; default: what the SAE's record says" })),
+  ),
   totalRows: optional(whole({ min: 0, help: 'rows that will come' })),
   onProgress: optional(
     givenBy<(rows: number) => void>('a function', (value) => typeof value === 'function', {
@@ -54,6 +74,8 @@ export interface LatentSource {
   /** [N, d_out] and [d_out], in units of the activations. */
   readonly decoder: Matrix;
   readonly bias: Numbers;
+  /** Rows longer than this are not what it is for. */
+  readonly maxRowNorm?: number | null;
   encode(batch: EvaluationBatch): ActiveRows | Promise<ActiveRows>;
   /** x̂ of every prefix, each [B, d_out]. Default: bias + Σ a_i · decoder row i. */
   reconstruct?(
@@ -73,7 +95,10 @@ export type Evaluation<M extends Metric> = {
   readonly nLatents: number;
   /** d */
   readonly width: number;
+  /** Rows that were measured. */
   readonly tokens: number;
+  /** Rows that were left out because they are longer than `maxRowNorm`. */
+  readonly leftOut: number;
   /** Every metric's rows, in the order of the metrics: what tables are made of. */
   readonly table: readonly EvaluationRow[];
 } & MetricResults<M>;
@@ -81,7 +106,7 @@ export type Evaluation<M extends Metric> = {
 /** An evaluation by the standard metrics. */
 export type SaeEvaluation = Evaluation<StandardMetric>;
 
-const OWN = ['nLatents', 'width', 'tokens', 'table'];
+const OWN = ['nLatents', 'width', 'tokens', 'leftOut', 'table'];
 
 /**
  * Evaluates latents on a stream, one pass. Memory: that of the metrics, and one batch.
@@ -111,7 +136,8 @@ export async function evaluateLatents<M extends Metric = StandardMetric>(
     totalRows: options.totalRows,
   };
   const states = metrics.map((metric) => metric.start(context));
-  let rows = 0;
+  const limit = options.maxRowNorm === undefined ? (source.maxRowNorm ?? null) : options.maxRowNorm;
+  let [rows, leftOut] = [0, 0];
   for await (const batch of batches) {
     options.signal?.throwIfAborted();
     if (batch.width !== width) {
@@ -121,10 +147,6 @@ export async function evaluateLatents<M extends Metric = StandardMetric>(
       );
     }
     checkFinite(batch, rows);
-    const active = await source.encode(batch);
-    const rebuilt = source.reconstruct
-      ? await source.reconstruct(batch, active, prefixes)
-      : decodeActive({ active, decoder, bias, prefixes });
     const target = batch.target ?? batch.data;
     if (target.length !== batch.rows * columns) {
       throw msaeError(
@@ -132,14 +154,30 @@ export async function evaluateLatents<M extends Metric = StandardMetric>(
         `evaluate: the batch has ${target.length / batch.rows} numbers a row to compare with, the SAE writes ${columns}; a transcoder's batches need its target`,
       );
     }
-    const x: Matrix = { data: target, rows: batch.rows, columns };
-    metrics.forEach((metric, m) => {
-      metric.add(states[m], { x, active, rebuilt, tokens: batch, firstRow: rows });
-    });
+    let kept = 0;
+    for (const { batch: stretch, from } of rowsWithin(batch, limit)) {
+      kept += stretch.rows;
+      const active = await source.encode(stretch);
+      const rebuilt = source.reconstruct
+        ? await source.reconstruct(stretch, active, prefixes)
+        : decodeActive({ active, decoder, bias, prefixes });
+      const x: Matrix = { data: stretch.target ?? stretch.data, rows: stretch.rows, columns };
+      metrics.forEach((metric, m) => {
+        metric.add(states[m], { x, active, rebuilt, tokens: stretch, firstRow: rows + from });
+      });
+    }
     rows += batch.rows;
+    leftOut += batch.rows - kept;
     options.onProgress?.(rows);
   }
   if (rows === 0) throw msaeError('value', 'evaluate: the stream holds no rows of activations');
+
+  if (leftOut === rows) {
+    throw msaeError(
+      'value',
+      `evaluate: all ${rows} rows are longer than ${limit}, what the SAE was trained on; is it another layer, or another scale? maxRowNorm: null measures them`,
+    );
+  }
 
   const results = metrics.map((metric, m) => metric.result(states[m]));
   const table = metrics.flatMap((metric, m) =>
@@ -147,13 +185,24 @@ export async function evaluateLatents<M extends Metric = StandardMetric>(
       (row): EvaluationRow => ({ metric: metric.name, ...row, value: finite(row.value) }),
     ),
   );
+  if (leftOut > 0) table.push(leftOutRow(leftOut / rows, limit!));
   const named = Object.fromEntries(metrics.map(({ name }, m) => [name, results[m]]));
-  return { nLatents, width, tokens: rows, table, ...named } as Evaluation<M>;
+  return { nLatents, width, tokens: rows - leftOut, leftOut, table, ...named } as Evaluation<M>;
 }
 
 function isMetric(value: unknown): boolean {
   const { start, add, result } = (value ?? {}) as Partial<Metric>;
   return [start, add, result].every((part) => typeof part === 'function');
+}
+
+function leftOutRow(share: number, limit: number): EvaluationRow {
+  return {
+    metric: 'rows',
+    label: 'Rows left out',
+    value: share,
+    percent: true,
+    help: `Rows longer than ${limit.toPrecision(3)}, as in training: massive activations, which would carry the variance`,
+  };
 }
 
 /** The metrics that are given, or the standard ones. Options of the latter would have no effect beside the former. */

@@ -9,6 +9,8 @@ export interface ReconstructionMetrics {
   readonly tokens: number;
   /** Fraction of variance unexplained; NaN when x does not vary. */
   readonly fvu: number;
+  /** Mean over tokens of ‖x−x̂‖² / ‖x−x̄‖², x̄ the mean so far: every token counts alike, however long. */
+  readonly fvuOfRows: number;
   /** 1 − FVU. */
   readonly explainedVariance: number;
   /** Mean over tokens of the squared error, summed over dimensions. */
@@ -33,6 +35,7 @@ export function reconstructionAccumulator(width: number): ReconstructionAccumula
   // Sums of x are taken around the first row, so that a large mean does not cancel the variance.
   let shift: Float64Array | undefined;
   const sumX = new Float64Array(width);
+  let [ratiosOfRows, varying] = [0, 0];
   let [tokens, squares, errors, cosines, ratios, longEnough, reconstructed, crossed] = [
     0, 0, 0, 0, 0, 0, 0, 0,
   ];
@@ -42,7 +45,10 @@ export function reconstructionAccumulator(width: number): ReconstructionAccumula
       checkMatrix('reconstruction: xHat', xHat, width, x.rows);
       if (x.rows === 0) return;
       shift ??= Float64Array.from({ length: width }, (_, j) => x.data[j]!);
+      for (let at = 0; at < x.rows * width; at++) sumX[at % width]! += x.data[at]! - shift[at % width]!;
+      const seen = tokens + x.rows;
       for (let r = 0; r < x.rows; r++) {
+        let distance = 0;
         let error = 0;
         let xx = 0;
         let yy = 0;
@@ -51,7 +57,7 @@ export function reconstructionAccumulator(width: number): ReconstructionAccumula
           const a = x.data[at]!;
           const b = xHat.data[at]!;
           const centred = a - shift[j]!;
-          sumX[j]! += centred;
+          distance += (centred - sumX[j]! / seen) ** 2;
           squares += centred * centred;
           error += (a - b) * (a - b);
           xx += a * a;
@@ -65,6 +71,10 @@ export function reconstructionAccumulator(width: number): ReconstructionAccumula
           );
         }
         errors += error;
+        if (distance > 0) {
+          ratiosOfRows += error / distance;
+          varying += 1;
+        }
         reconstructed += yy;
         crossed += xy;
         if (xx > 0 && yy > 0) cosines += xy / Math.sqrt(xx * yy);
@@ -82,6 +92,7 @@ export function reconstructionAccumulator(width: number): ReconstructionAccumula
       return {
         tokens,
         fvu,
+        fvuOfRows: varying > 0 ? ratiosOfRows / varying : Number.NaN,
         explainedVariance: 1 - fvu,
         mse: errors / tokens,
         variance: variance / tokens,

@@ -2,7 +2,16 @@ import { createSae, decode, encode, topK } from '@msae/core';
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type EvaluationBatch, evaluate, evaluateLatents, evaluationToJson, matrix } from '../src/index.ts';
+import {
+  activeRows,
+  type EvaluationBatch,
+  evaluate,
+  evaluateLatents,
+  evaluationToJson,
+  type Metric,
+  matrix,
+  standardMetrics,
+} from '../src/index.ts';
 
 const [rows, d, n] = [300, 6, 16];
 const noise = (s: number) => {
@@ -153,4 +162,44 @@ it('4,096 latents, 24 active, 20,000 tokens: bounded memory and a few seconds', 
   );
   expect(evaluation.sparsity.l0).toBe(24);
   expect(evaluation.tokens).toBe(20_000);
+});
+
+describe('rows that training left out', () => {
+  const width = 3;
+  const decoder = matrix(Float32Array.from([1, 0, 0, 0, 1, 0, 0, 0, 1]), width);
+  /** Halves every row: FVU .25 exactly where the mean is 0. */
+  const halves = {
+    nLatents: 3,
+    width,
+    decoder,
+    bias: new Float32Array(width),
+    encode: ({ data, rows }: { data: Float32Array; rows: number }) =>
+      activeRows({ data: data.map((value) => value / 2), rows, columns: 3 }),
+  };
+  const data = Float32Array.from([2, 0, 0, -2, 0, 0, 300, 0, 0, 0, 2, 0, 0, -2, 0, 0, 400, 0]);
+  const batch = { data, rows: 6, width, docIds: Int32Array.from([0, 1, 2, 3, 4, 5]) };
+
+  it('are left out of every metric, counted and shown; the others keep their places', async () => {
+    const seen: number[] = [];
+    const places: Metric<'places', null, null> = {
+      name: 'places',
+      start: () => null,
+      add: (_, { firstRow, tokens }) =>
+        seen.push(...Array.from(tokens.docIds!, (id, r) => id - (firstRow + r))),
+      result: () => null,
+    };
+    const kept = await evaluateLatents({ ...halves, maxRowNorm: 10 }, [batch, batch], {
+      metrics: [...standardMetrics(), places] as ReturnType<typeof standardMetrics>,
+    });
+    expect([kept.tokens, kept.leftOut]).toEqual([8, 4]);
+    expect(kept.reconstruction.fvu).toBeCloseTo(0.25, 12);
+    expect(kept.table.at(-1)).toMatchObject({ label: 'Rows left out', value: 1 / 3, percent: true });
+    expect(seen).toEqual([0, 0, 0, 0, -6, -6, -6, -6]);
+    const all = await evaluateLatents({ ...halves, maxRowNorm: 10 }, [batch], { maxRowNorm: null });
+    expect([all.tokens, all.leftOut]).toEqual([6, 0]);
+    expect(all.reconstruction.fvu).not.toBeCloseTo(0.25, 3);
+    await expect(evaluateLatents(halves, [batch], { maxRowNorm: 1 })).rejects.toThrow(
+      'all 6 rows are longer than 1',
+    );
+  });
 });

@@ -320,7 +320,14 @@ describe('a metric of the user’s own', () => {
     );
 
     const alone = await evaluate(sae, batches(), { metrics: [negative] });
-    expect(Object.keys(alone).sort()).toEqual(['nLatents', 'negative', 'table', 'tokens', 'width']);
+    expect(Object.keys(alone).sort()).toEqual([
+      'leftOut',
+      'nLatents',
+      'negative',
+      'table',
+      'tokens',
+      'width',
+    ]);
     sae.dispose();
   });
 

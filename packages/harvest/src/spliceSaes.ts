@@ -61,7 +61,7 @@ export async function spliceSaes(
     return {
       lengths,
       names: lengths.map((length) => nameOf(at, length)),
-      make: (x, rows) => {
+      make: async (x, rows) => {
         const [width, made] = [x.length / rows, sae.config.input.width];
         if (width !== made) {
           throw msaeError(
@@ -69,7 +69,7 @@ export async function spliceSaes(
             `tap ${run.tap} is ${width} wide in this model, but the SAE was made for ${made}; name the tap it was trained on`,
           );
         }
-        return reconstruct(sae, x, rows, lengths);
+        return ordinaryRows(sae, x, rows, await reconstruct(sae, x, rows, lengths));
       },
     };
   });
@@ -85,6 +85,19 @@ export async function spliceSaes(
       prefixes: lengths.map((length) => ({ length, ceRecovered: of(length).ceRecovered })),
     };
   });
+}
+
+/** Rows longer than any that training kept stay as they are: the SAE is not for them. */
+function ordinaryRows({ record }: Sae, x: Float32Array, rows: number, made: Float32Array[]): Float32Array[] {
+  const { maxRowNorm, leftOut } = record.training?.details ?? {};
+  if (typeof maxRowNorm !== 'number' || !(typeof leftOut === 'number' && leftOut > 0)) return made;
+  const width = x.length / rows;
+  for (let at = 0; at < x.length; at += width) {
+    const row = x.subarray(at, at + width);
+    const squares = row.reduce((sum, value) => sum + value * value, 0);
+    if (squares > maxRowNorm ** 2) for (const values of made) values.set(row, at);
+  }
+  return made;
 }
 
 const nameOf = (sae: number, length: number): string => `${length} latents of SAE ${sae}`;

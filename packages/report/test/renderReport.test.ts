@@ -100,8 +100,9 @@ describe('renderReport', () => {
   it("shows a user's own metric beside the others, also where only one run has it", () => {
     const [first, second] = input.runs as [ReportRun, ReportRun];
     const data = dataOf(renderReport(input));
-    expect(data.metrics.map(({ label }) => label).slice(0, 7)).toEqual([
+    expect(data.metrics.map(({ label }) => label).slice(0, 8)).toEqual([
       'FVU',
+      'FVU, mean of rows',
       'Cosine',
       'Norm ratio',
       'CE recovered',

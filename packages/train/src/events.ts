@@ -63,7 +63,8 @@ export type WarningCode =
   | 'options-changed'
   | 'source-replayed'
   | 'source-ended'
-  | 'dead-latents';
+  | 'dead-latents'
+  | 'outlier-rows';
 
 /** Something the user should know; the run goes on. */
 export interface WarningEvent {

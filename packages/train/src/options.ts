@@ -23,6 +23,7 @@ import type { DecoderBiasInitOptions } from './parts/decoderBiasInit.ts';
 import type { TrainingPart } from './parts/definition.ts';
 import type { KAnnealing } from './parts/kAnnealing.ts';
 import type { NormalizerOptions } from './parts/normalizer.ts';
+import type { OutlierRowsOptions } from './parts/outlierRows.ts';
 import type { PermutationOptions } from './parts/permutation.ts';
 import type { Phase } from './parts/phases.ts';
 import type { ResamplingOptions } from './parts/resampling.ts';
@@ -98,6 +99,8 @@ export interface TrainerOptions {
   readonly controlEvery?: number;
   /** For activations that fix L0: topk, batchtopk, abstopk. */
   readonly kAnnealing?: KAnnealing;
+  /** Leave rows out that are far longer than the others (massive activations). Default on; `false` keeps them. */
+  readonly outlierRows?: OutlierRowsOptions | false;
   /** Scale inputs to a mean norm of √d by a running average. Default on; `false` feeds them as they are. */
   readonly normalizer?: NormalizerOptions | false;
   /** Start b_dec at the geometric median of the first `rows` (at most one batch) rows. Default off. */
@@ -224,6 +227,7 @@ export const trainerOptionsSchema: Schema<TrainerOptions> = object<TrainerOption
   ),
   controlEvery: optional(whole({ min: 1, help: 'steps between two looks of the controller' }), 1),
   kAnnealing: optional(standardParts.kAnnealing.schema),
+  outlierRows: off(standardParts.outlierRows, {}),
   normalizer: off(standardParts.normalizer, {}),
   decoderBiasInit: off(standardParts.decoderBiasInit, false),
   unitNormDecoder: optional(standardParts.unitNormDecoder.schema, false),

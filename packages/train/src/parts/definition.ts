@@ -125,6 +125,8 @@ export interface RunningPart {
   after?(step: PartStep): Promise<readonly { code: WarningCode; message: string }[] | undefined>;
   /** What it does to its inputs, as steps that make `trainer.sae` apply to raw activations. */
   transform?(): readonly TransformStep[] | Promise<readonly TransformStep[]>;
+  /** What it adds to the SAE's training record. Plain JSON. */
+  details?(): Readonly<Record<string, unknown>>;
   /** Brings `run.sae` up to date: called before every event. */
   settle?(): Promise<void> | undefined;
   /** Latents it holds for dead. */

@@ -7,6 +7,7 @@ import { checkFinite } from '@msae/data';
 import { msaeError, number, object, optional, type Schema } from '@msae/schema';
 import * as tf from '@tensorflow/tfjs-core';
 import type { PartDefinition } from './definition.ts';
+import { rowNorms } from './outlierRows.ts';
 
 export interface NormalizerOptions {
   /** Share of the old average kept at each batch. Default .99. */
@@ -105,7 +106,7 @@ export const normalizerPart: PartDefinition<NormalizerOptions> = {
           return { rows: batch.rows, tensor: normalizer.updateTensor(batch.tensor) };
         }
         const data = batch.data!;
-        const norm = meanRowNorm(data, width);
+        const norm = meanOf(batch.norms ?? rowNorms(data, width));
         // Not finite when some value is not: one pass serves the normaliser and the check.
         if (!Number.isFinite(norm)) checkFinite(data, width, `source: batch at step ${run.step + 1}`);
         const scale = normalizer.updateHost(norm);
@@ -136,17 +137,9 @@ export const normalizerPart: PartDefinition<NormalizerOptions> = {
   },
 };
 
-/** Row norms' mean over a host batch, in float64; not finite exactly when some value is not (or overflows). */
-export function meanRowNorm(data: Float32Array, width: number): number {
-  const rows = data.length / width;
+/** In float64; not finite exactly when some value of a row is not (or overflows). */
+function meanOf(norms: Float64Array): number {
   let total = 0;
-  for (let row = 0, i = 0; row < rows; row++) {
-    let squares = 0;
-    for (const end = i + width; i < end; i++) {
-      const value = data[i] as number;
-      squares += value * value;
-    }
-    total += Math.sqrt(squares);
-  }
-  return total / rows;
+  for (let row = 0; row < norms.length; row++) total += norms[row]!;
+  return total / norms.length;
 }

@@ -9,6 +9,7 @@ import type { PartDefinition, RunningPart, TrainingRun } from './definition.ts';
 import { inferenceThresholdPart } from './inferenceThreshold.ts';
 import { type KAnnealing, kAnnealingPart } from './kAnnealing.ts';
 import { type NormalizerOptions, normalizerPart } from './normalizer.ts';
+import { type OutlierRowsOptions, outlierRowsPart } from './outlierRows.ts';
 import { type PermutationOptions, permutationPart } from './permutation.ts';
 import { type Phase, phasesPart } from './phases.ts';
 import { type ResamplingOptions, resamplingPart } from './resampling.ts';
@@ -18,6 +19,7 @@ import { type WeightAverageOptions, weightAveragePart } from './weightAverage.ts
 
 /** Their options, by name. */
 interface StandardOptions {
+  readonly outlierRows: OutlierRowsOptions;
   readonly normalizer: NormalizerOptions;
   readonly decoderBiasInit: DecoderBiasInitOptions;
   readonly phases: readonly Phase[];
@@ -33,6 +35,7 @@ interface StandardOptions {
 }
 
 export const standardParts: { readonly [N in keyof StandardOptions]: PartDefinition<StandardOptions[N]> } = {
+  outlierRows: outlierRowsPart,
   normalizer: normalizerPart,
   decoderBiasInit: decoderBiasInitPart,
   phases: phasesPart,

@@ -24,6 +24,8 @@ export interface Batch {
   readonly rows: number;
   readonly data?: Float32Array;
   readonly tensor?: tf.Tensor2D;
+  /** Norms of the rows of `data`, where a part has computed them. */
+  readonly norms?: Float64Array;
 }
 
 export interface BatchStream {

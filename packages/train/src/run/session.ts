@@ -105,14 +105,16 @@ export function* activeParts(
 export async function settle(session: Session): Promise<void> {
   const { sae, parts, initial, recorded, step, tokens } = session;
   const steps = [...initial];
+  const ofParts: Record<string, unknown> = {};
   for (const part of parts.values()) {
+    Object.assign(ofParts, part.details?.());
     const own = await part.transform?.();
     if (own !== undefined) steps.push(...own);
     await part.settle?.();
   }
   sae.transform = { input: steps, output: steps };
   const { activation } = sae.config;
-  const details = { steps: step, tokens, options: recorded };
+  const details = { steps: step, tokens, ...ofParts, options: recorded };
   sae.record = { ...sae.record, training: { architecture: activation.kind, details } };
 }
 

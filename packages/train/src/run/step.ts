@@ -98,7 +98,7 @@ function stepInput({ sae, parts, initial, step }: Session, batch: Batch): tf.Ten
   if (current.tensor !== undefined) {
     return current.tensor === batch.tensor ? tf.clone(current.tensor) : current.tensor;
   }
-  const values = current === batch ? checked(batch, width, step) : current.data!;
+  const values = current.data === batch.data ? checked(batch, width, step) : current.data!;
   return tf.tensor2d(values, [batch.rows, width]);
 }
 
