@@ -28,7 +28,6 @@ export { relu } from './activations/relu.ts';
 export {
   type Activation,
   activationKinds,
-  activationSchema,
   activationTraits,
   checkActivation,
 } from './activations/table.ts';
@@ -66,6 +65,6 @@ export { l1 } from './penalties/l1.ts';
 export { log } from './penalties/log.ts';
 export { none } from './penalties/none.ts';
 export { sqrtPenalty } from './penalties/sqrt.ts';
-export { checkPenalty, type Penalty, penaltyKinds, penaltySchema } from './penalties/table.ts';
+export { checkPenalty, type Penalty, penaltyKinds } from './penalties/table.ts';
 export { tanhPenalty } from './penalties/tanh.ts';
 export { applyTransform, stepArrays, type Transform, type TransformStep } from './transforms/table.ts';

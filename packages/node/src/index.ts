@@ -9,13 +9,7 @@
  */
 
 export { trimWebGpuBuffers } from '@msae/web';
-export {
-  findNativeBuild,
-  type NativeBuild,
-  type NativeManifest,
-  type NativeVariant,
-  nativeDirectory,
-} from './nativeBuild.ts';
+export { nativeDirectory } from './nativeBuild.ts';
 export { type BackendProbe, type ProbeOptions, type ProbeReport, probeBackends } from './probeBackends.ts';
 export type { Check } from './setup/machine.ts';
 export {
@@ -24,12 +18,6 @@ export {
   type SetupNativeResult,
   setupNative,
 } from './setup/setupNative.ts';
-export {
-  createTensorflowEncoder,
-  type EncodeTopKOptions,
-  type TensorflowEncoder,
-  type TopKLists,
-} from './tensorflowEncoder.ts';
 export {
   BACKENDS,
   type BackendName,

@@ -13,7 +13,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { findNativeBuild, setupNative } from '../src/index.ts';
+import { setupNative } from '../src/index.ts';
+import { findNativeBuild } from '../src/nativeBuild.ts';
 import { workingIndex, writeBinding, writeHeaders, writeTfjsNode } from './fixtures/fakeTfjsNode.ts';
 import { writeWheel, type ZipFile } from './fixtures/writeZip.ts';
 

@@ -12,7 +12,9 @@ import {
 import { createRng } from '@msae/sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { createTensorflowEncoder, findNativeBuild, type TensorflowEncoder, useNode } from '../src/index.ts';
+import { useNode } from '../src/index.ts';
+import { findNativeBuild } from '../src/nativeBuild.ts';
+import { createTensorflowEncoder, type TensorflowEncoder } from '../src/tensorflowEncoder.ts';
 
 const build = findNativeBuild('cpu');
 const adamAttrs = { learningRate: 0.01, beta1: 0.9, beta2: 0.99, epsilon: 1e-3, weightDecay: 0.1 };

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
-import { findNativeBuild, nativeDirectory, useNode } from '../src/index.ts';
+import { nativeDirectory, useNode } from '../src/index.ts';
+import { findNativeBuild } from '../src/nativeBuild.ts';
 
 process.env['MSAE_NATIVE_DIR'] = mkdtempSync(join(tmpdir(), 'msae-none-'));
 

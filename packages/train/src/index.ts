@@ -45,13 +45,8 @@ export type {
   TrainingRun,
 } from './parts/definition.ts';
 export type { Phase } from './parts/phases.ts';
-export {
-  createSparsityController,
-  type SparsityController,
-  type SparsityControllerOptions,
-  type SparsityControllerState,
-} from './parts/sparsityController.ts';
-export { type ReferenceOptions, referencePreset } from './presets.ts';
+export type { SparsityControllerOptions } from './parts/sparsityController.ts';
+export { referencePreset } from './presets.ts';
 export type { Batch, BatchLike, BatchSource, SeekableBatches } from './run/batchStream.ts';
 export type { RunOptions } from './run/loop.ts';
 export type { ResumedOptions } from './run/resume.ts';
@@ -60,10 +55,9 @@ export {
   cosineSchedule,
   linearSchedule,
   type Schedule,
-  scheduleFactor,
   wsdSchedule,
 } from './schedules.ts';
-export { eventToJson, jsonlSink } from './sinks/jsonl.ts';
+export { jsonlSink } from './sinks/jsonl.ts';
 export { type ResumeOptions, Trainer } from './trainer.ts';
 export {
   type ResumeGroupOptions,
