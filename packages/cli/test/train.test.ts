@@ -181,7 +181,7 @@ describe('the configuration', () => {
     [{ ...base, sae: { nLatents: 2.5 } }, 'run.json: sae.nLatents: expected a whole number ≥ 1, got 2.5'],
     [
       { ...base, backend: 'gpu' },
-      'run.json: backend: expected one of auto, cuda, tensorflow, webgpu, wasm, cpu, got "gpu"',
+      'run.json: backend: expected one of auto, cuda, tensorflow, webgpu, wasm, cpu (did you mean cpu?), got "gpu"',
     ],
     [
       { ...base, training: { learningrate: 1 } },
