@@ -61,7 +61,7 @@ export async function reportRun(
   activations: Activations,
 ): Promise<ReportRun> {
   const { decoder } = await saeLatents(trained.sae);
-  const matrix = unembedding(activations.model);
+  const matrix = await unembedding(activations.model);
   return {
     name: trained.variant === 'matryoshka' ? 'Matryoshka' : 'Vanilla',
     evaluation,

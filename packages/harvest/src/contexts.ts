@@ -73,12 +73,34 @@ export async function* contextBatches(
   }
   let waiting: Context[] = [];
   for await (const context of contextsOf(documents, contextLength)) {
+    checkLength(context.ids.length, plan);
     waiting.push(context);
     if (waiting.length < batchSize * sortWindow) continue;
     yield* batchesOf(waiting, batchSize, plan);
     waiting = [];
   }
   yield* batchesOf(waiting, batchSize, plan);
+}
+
+function checkLength(length: number, plan: FeedPlan): void {
+  if (plan.positions !== undefined && length > plan.positions) {
+    throw msaeError(
+      'option',
+      `contextLength: a context of ${length} tokens, but the model has ${plan.positions} positions; give a contextLength ≤ ${plan.positions}`,
+    );
+  }
+  if (
+    plan.fixedLength !== undefined &&
+    length < plan.fixedLength &&
+    !plan.masked &&
+    plan.readsPadding !== false
+  ) {
+    throw msaeError(
+      'unsupported',
+      `a context of ${length} tokens, but the model takes ${plan.fixedLength}, has no mask, and reads what follows a token` +
+        `${plan.readsPadding === undefined ? ' (for all that is known)' : ''}: padding would change every row. Export it with an attention mask or a length that varies`,
+    );
+  }
 }
 
 async function* contextsOf(documents: Documents, contextLength: number): AsyncGenerator<Context> {

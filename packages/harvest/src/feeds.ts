@@ -20,10 +20,17 @@ export interface FeedPlan {
   /** Batch size and context length that the model insists on. */
   readonly fixedBatch?: number;
   readonly fixedLength?: number;
+  /** Whether padding that is not masked would change what is read of the tokens before it. Absent: not known. */
+  readonly readsPadding?: boolean;
+  /** Positions that the model has. */
+  readonly positions?: number;
   feeds(batch: PaddedBatch): Record<string, OnnxTensor>;
 }
 
 type Filler = (batch: PaddedBatch) => ArrayLike<number>;
+
+/** Names of masks. */
+export const isMask = (name: string): boolean => known[name] === mask;
 
 const ids: Filler = (batch) => batch.ids;
 const mask: Filler = (batch) => batch.mask;
@@ -42,7 +49,13 @@ const known: Record<string, Filler> = {
   token_type_ids: zeros,
   segment_ids: zeros,
   position_ids: positions,
+  decoder_input_ids: ids,
+  decoder_attention_mask: mask,
+  encoder_attention_mask: mask,
 };
+
+/** What a plan takes from the model besides its inputs. */
+export type FeedTraits = Pick<FeedPlan, 'readsPadding' | 'positions'>;
 
 /**
  * Finds out how to feed token ids to a model.
@@ -56,14 +69,17 @@ export function feedPlan(
   inputs: readonly TensorInfo[],
   runtime: OnnxRuntime,
   given: readonly string[] = [],
+  traits: FeedTraits = {},
 ): FeedPlan {
   const own = inputs.filter((input) => !given.includes(input.name));
   for (const input of own) {
-    if (!(input.name in known) && !isCache(input)) throw unknownInput(model, input, own);
+    if (!isTextInput(input)) throw unknownInput(model, input, own);
   }
   const ranked = own.find((input) => known[input.name] === ids);
   const [fixedBatch, fixedLength] = ranked?.shape ?? [];
   return {
+    ...(traits.readsPadding !== undefined && { readsPadding: traits.readsPadding }),
+    ...(traits.positions !== undefined && { positions: traits.positions }),
     masked: own.some((input) => known[input.name] === mask),
     ...(typeof fixedBatch === 'number' && { fixedBatch }),
     ...(typeof fixedLength === 'number' && { fixedLength }),
@@ -74,6 +90,9 @@ export function feedPlan(
     },
   };
 }
+
+/** Whether an input can be fed when there is nothing but text. */
+export const isTextInput = (input: TensorInfo): boolean => input.name in known || isCache(input);
 
 /** The key-value cache of a generating model: fed empty. */
 const isCache = (input: TensorInfo): boolean =>

@@ -12,6 +12,7 @@ import {
 } from './contexts.ts';
 import { feedPlan } from './feeds.ts';
 import type { TransformerModel } from './model.ts';
+import { feedTraits, runBatch } from './positions.ts';
 import type { OnnxTensor } from './runtime.ts';
 
 export interface HarvestOptions extends ContextOptions {
@@ -68,7 +69,8 @@ export interface HarvestedBatch {
  * options alone, so a harvest that stopped after n rows goes on with `firstRow: n`.
  *
  * @throws MsaeError `option` when a tap is unknown (with the nearest names), `shape` when it is not one row a token or changes
- *   its width, `value` when it is not finite, `unsupported` when the model has an input that text cannot be fed to
+ *   its width, `value` when it is not finite, `unsupported` when the model has an input that text
+ *   cannot be fed to, does not run on contexts of that length, or would read padding
  */
 export async function* harvest(
   model: TransformerModel,
@@ -86,7 +88,7 @@ export async function* harvest(
   const tensors = taps.map(model.resolve);
   const { session, inputs } = await model.session(tensors);
   try {
-    const plan = feedPlan(model.name, inputs, model.runtime);
+    const plan = feedPlan(model.name, inputs, model.runtime, [], feedTraits(model));
     const skipped = new Set(rest.skipTokenIds);
     const widths = new Map<string, number>();
     let row = 0;
@@ -98,7 +100,7 @@ export async function* harvest(
       if (row <= firstRow) continue; // streamed before: not run again
       signal?.throwIfAborted();
       const rows = kept.subarray(Math.max(0, firstRow - start), Math.min(kept.length, maxTokens - start));
-      const outputs = await session.run(plan.feeds(batch));
+      const outputs = await runBatch(model, session, plan, batch);
       const activations = taps.map((tap, i) => {
         const { data, width } = rowsOf(outputs[tensors[i]!]!, batch, rows, `${model.name}: tap ${tap}`);
         const known = widths.get(tap) ?? width;

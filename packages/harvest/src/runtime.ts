@@ -17,6 +17,13 @@ export interface TensorInfo {
   shape: readonly (number | string)[];
 }
 
+/** A session, and what it takes and gives. */
+export interface OpenSession {
+  session: Session;
+  inputs: TensorInfo[];
+  outputs: TensorInfo[];
+}
+
 export function tensorInfos(metadata: Session['inputMetadata']): TensorInfo[] {
   return metadata.map((info) => ({
     name: info.name,

@@ -68,9 +68,10 @@ describe('a Hugging Face repository', () => {
     await expect(openModelFile('a/b', { fetch: empty.fetch, cacheDir })).rejects.toThrow(
       'it has no ONNX file',
     );
-    const other = hubOf({ 'onnx/model_q4.onnx': new Uint8Array(1) });
+    const several = { 'onnx/model_q4.onnx': new Uint8Array(1), 'onnx/model_int8.onnx': new Uint8Array(1) };
+    const other = hubOf(several);
     await expect(openModelFile('a/b', { fetch: other.fetch, cacheDir })).rejects.toThrow(
-      'it has onnx/model_q4.onnx: name one',
+      'it has onnx/model_q4.onnx, onnx/model_int8.onnx: name one',
     );
     const offline = (() => Promise.reject(new Error('no network'))) as typeof fetch;
     await expect(openModelFile('a/b', { fetch: offline, cacheDir })).rejects.toThrow(

@@ -4,7 +4,7 @@ import { brownLm, open } from './helpers.ts';
 
 it('turns the normalised last stream into the logits, but for the constant that the bias adds', async () => {
   const { model } = await open(brownLm);
-  const found = unembedding(model)!;
+  const found = (await unembedding(model))!;
   expect(found).toMatchObject({ vocabulary: 4096, width: 128, foldedGain: true });
   const { session } = await model.session(['blocks.3.resid_post', 'logits']);
   const ids = [17, 300, 42, 999];
@@ -31,6 +31,6 @@ it('turns the normalised last stream into the logits, but for the constant that 
 
 it('is undefined where the last operation is no product with weights', async () => {
   const { model } = await open(brownLm);
-  expect(unembedding(model, 'ln_final.out')).toBeUndefined();
-  expect(unembedding(model, 'blocks.0.attn.products')).toBeUndefined();
+  expect(await unembedding(model, 'ln_final.out')).toBeUndefined();
+  expect(await unembedding(model, 'blocks.0.attn.products')).toBeUndefined();
 });

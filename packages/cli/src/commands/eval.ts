@@ -67,6 +67,11 @@ const args = {
       'the ONNX model the activations are of: adds token texts, logit effects and, with text, cross-entropy recovered',
     valueHint: 'path|owner/name',
   },
+  'model-file': {
+    type: 'string',
+    description: 'which file of --model, where its folder or repo has several',
+    valueHint: 'file',
+  },
   tap: {
     type: 'string',
     description: 'where in the model (default: what the store says)',
@@ -142,7 +147,10 @@ async function run(given: Record<string, string | boolean | undefined>): Promise
   const opened =
     text('model') === undefined
       ? undefined
-      : await openModelFile(text('model')!, { ...(threads && { threads }) });
+      : await openModelFile(text('model')!, {
+          ...(threads && { threads }),
+          ...(text('model-file') !== undefined && { modelFile: text('model-file')! }),
+        });
   const made = (rows as { index?: { metadata?: Record<string, string> } }).index?.metadata ?? {};
   if (opened && made.modelSha256 !== undefined && made.modelSha256 !== opened.model.fingerprint) {
     throw msaeError(

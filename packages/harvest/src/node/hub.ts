@@ -22,7 +22,7 @@ export interface DownloadOptions {
 const usual = ['onnx/model.onnx', 'model.onnx'];
 
 /**
- * Downloads a model, its external data and its tokenizer.
+ * Downloads a model, its external data, its tokenizer and its config.json.
  *
  * @param place its repository; a path in it names the ONNX file
  * @returns the path of the ONNX file
@@ -37,15 +37,18 @@ export async function downloadModel(place: HubLocation, cacheDir: string = defau
   }
   const repository = hubRepository({ repo, revision, ...access });
   const files = await repository.list();
-  const wanted = modelFile ?? usual.find((file) => files.includes(file));
+  const models = files.filter((file) => file.endsWith('.onnx'));
+  const only = models.length === 1 ? models[0] : undefined;
+  const wanted = modelFile ?? usual.find((file) => files.includes(file)) ?? only;
   if (!wanted || !files.includes(wanted)) {
-    const models = files.filter((file) => file.endsWith('.onnx'));
     const there = models.length > 0 ? `it has ${models.join(', ')}: name one` : 'it has no ONNX file';
     throw msaeError('file', `${repo}: no ${wanted ?? usual.join(' or ')} in this repository; ${there}`);
   }
   const external = files.filter((file) => file.startsWith(`${wanted}_data`) || file === `${wanted}.data`);
-  const tokenizer = ['tokenizer.json', 'tokenizer_config.json'].filter((file) => files.includes(file));
-  for (const path of [...external, ...tokenizer, wanted]) {
+  const beside = ['tokenizer.json', 'tokenizer_config.json', 'config.json'].filter((file) =>
+    files.includes(file),
+  );
+  for (const path of [...external, ...beside, wanted]) {
     const blob = await repository.download(path);
     if (!blob) throw msaeError('file', `${repo}: ${path} is listed, but the hub does not give it`);
     const target = join(folder, inside(path));

@@ -9,7 +9,7 @@ export async function loadOnnxRuntime(): Promise<OnnxRuntime> {
   } catch (cause) {
     throw msaeError(
       'missing',
-      `onnxruntime-node does not load: ${(cause as Error).message}; run npm install onnxruntime-node, or pass \`runtime\``,
+      `onnxruntime-node does not load: ${(cause as Error).message}; run npm install onnxruntime-node (ONNXRUNTIME_NODE_INSTALL=skip before it, where its install script cannot reach api.nuget.org: only a GPU package comes from there), or pass \`runtime\``,
       { cause },
     );
   }

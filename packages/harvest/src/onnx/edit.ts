@@ -4,7 +4,9 @@
  */
 import { msaeError, nearestNames } from '@msae/schema';
 import type { onnx } from 'onnx-proto';
-import { type Graph, inputsOf, type Node } from './graph.ts';
+import { elementType, elementTypes } from './elementType.ts';
+import type { Graph } from './graph.ts';
+import { inputsOf, intAttribute, makeNode, type Node, withInputs } from './nodes.ts';
 
 /** Throws unless `tensor` is made by a node of the graph; the error lists the nearest names. */
 export function checkTensor(graph: Graph, tensor: string, candidates?: Iterable<string>): void {
@@ -29,8 +31,9 @@ export function withOutputs(graph: Graph, tensors: readonly string[]): onnx.IMod
 export const fedName = (tensor: string): string => `${tensor}::fed`;
 
 /**
- * The model in which `tensor` is fed (as input `fedName(tensor)`) and `outputs` are computed from it. Inputs that are
- * still needed besides (an attention mask, the tokens when the cut leaves a way around it) remain.
+ * The model in which `tensor` is fed, as float32 (as input `fedName(tensor)`; a Cast follows where the tensor is of another type), and
+ * `outputs` are computed from it. Inputs that are still needed besides (an attention mask, the tokens when the cut leaves a way around it)
+ * remain.
  *
  * @throws when no output depends on the tensor
  */
@@ -39,13 +42,14 @@ export function withFedTensor(graph: Graph, tensor: string, outputs: readonly st
   const fed = fedName(tensor);
   if (outputs.includes(tensor))
     throw msaeError('option', `${graph.name}: ${tensor} cannot be both fed and an output`);
-  const nodes = graph.nodes.map((node) =>
-    inputsOf(node).includes(tensor) ? renamed(node, tensor, fed) : node,
-  );
-  const known = [...(graph.proto.graph?.valueInfo ?? []), ...(graph.proto.graph?.output ?? [])];
-  const type = known.find((info) => info.name === tensor)?.type ?? floatType;
-  const model = assemble(graph, nodes, [...graph.inputs, { name: fed, type: withoutShape(type) }], outputs);
-  if (!model.graph!.input!.some((input) => input.name === fed)) {
+  const type = elementType(graph, tensor);
+  const plain = type === elementTypes.float32;
+  const read = plain ? fed : `${fed}::cast`;
+  const nodes = graph.nodes.map((node) => readingInstead(node, tensor, read));
+  if (!plain) nodes.unshift(makeNode('Cast', [fed], [read], [intAttribute('to', type)]));
+  const input = { name: fed, type: { tensorType: { elemType: elementTypes.float32 } } };
+  const model = assemble(graph, nodes, [...graph.inputs, input], outputs);
+  if (!model.graph!.input!.some(({ name }) => name === fed)) {
     throw msaeError(
       'option',
       `${graph.name}: ${outputs.join(', ')} does not depend on ${tensor}; tap an earlier tensor`,
@@ -54,24 +58,14 @@ export function withFedTensor(graph: Graph, tensor: string, outputs: readonly st
   return model;
 }
 
-const floatType: onnx.ITypeProto = { tensorType: { elemType: 1 } };
-
-/** The element type alone: a fed tensor may have any batch and length. */
-function withoutShape(type: onnx.ITypeProto): onnx.ITypeProto {
-  return { tensorType: { elemType: type.tensorType?.elemType ?? 1 } };
+/** The node reading one tensor in place of another, within its subgraphs too. */
+export function readingInstead(node: Node, from: string, to: string): Node {
+  if (!inputsOf(node).includes(from)) return node;
+  return withInputs(node, (name) => (name === from ? to : name));
 }
 
-function renamed(node: Node, from: string, to: string): Node {
-  if (!node.input.includes(from)) {
-    throw msaeError(
-      'unsupported',
-      `${from} is read inside a subgraph of ${node.opType}; splicing there is not supported`,
-    );
-  }
-  return { ...node, input: node.input.map((name) => (name === from ? to : name)) };
-}
-
-function assemble(
+/** A model of `nodes` that computes `outputs`, without what they do not need. */
+export function assemble(
   graph: Graph,
   nodes: readonly Node[],
   inputs: readonly onnx.IValueInfoProto[],
@@ -86,6 +80,8 @@ function assemble(
     kept.push(node);
     for (const name of inputsOf(node)) needed.add(name);
   }
+  const made = new Set(kept.flatMap((node) => node.output));
+  for (const name of outputs) made.delete(name);
   const source = graph.proto.graph!;
   const types = new Map<string, onnx.IValueInfoProto>();
   for (const info of [...(source.valueInfo ?? []), ...(source.output ?? [])])
@@ -99,7 +95,8 @@ function assemble(
       sparseInitializer: (source.sparseInitializer ?? []).filter((t) => needed.has(t.values?.name ?? '')),
       input: inputs.filter((input) => needed.has(input.name ?? '')),
       output: outputs.map((name) => types.get(name) ?? { name }),
-      valueInfo: [],
+      // some operations' shapes are known from here alone
+      valueInfo: (source.valueInfo ?? []).filter(({ name }) => made.has(name ?? '')),
     },
   };
 }

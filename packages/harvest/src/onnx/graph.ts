@@ -4,14 +4,14 @@
  */
 import { msaeError } from '@msae/schema';
 import onnxProto, { type onnx } from 'onnx-proto';
-
-export type Node = onnx.INodeProto & { opType: string; input: string[]; output: string[] };
+import { inputsOf, type Node } from './nodes.ts';
+import { normalised } from './normalise/normalise.ts';
 
 export interface Graph {
   /** What error messages call the model. */
   readonly name: string;
   readonly proto: onnx.IModelProto;
-  /** In file order, which ONNX requires to be an order of execution. */
+  /** The normalised graph's, in an order of execution. */
   readonly nodes: readonly Node[];
   /** Tensor → index of the node that makes it. */
   readonly producer: ReadonlyMap<string, number>;
@@ -31,7 +31,7 @@ export interface Graph {
 const maxBytes = 2 ** 31 - 1;
 
 /**
- * Decodes an ONNX file.
+ * Decodes an ONNX file and brings its graph into the form that taps are looked for in (see `normalise/`).
  *
  * @throws one clear error when the bytes are no ONNX model, or hold no graph
  */
@@ -47,7 +47,15 @@ export function parseGraph(bytes: Uint8Array, name: string): Graph {
   if (!graph?.node?.length || !graph.output?.length) {
     throw msaeError('file', `${name}: not an ONNX model, or one without a graph; expected nodes and outputs`);
   }
-  return indexGraph(proto, name);
+  return indexGraph(inForm(proto, name), name);
+}
+
+function inForm(proto: onnx.IModelProto, name: string): onnx.IModelProto {
+  try {
+    return normalised(proto);
+  } catch (cause) {
+    throw msaeError('file', `${name}: ${(cause as Error).message}`, { cause });
+  }
 }
 
 function decode(bytes: Uint8Array, name: string): onnx.IModelProto {
@@ -67,7 +75,7 @@ export function encodeModel(proto: onnx.IModelProto): Uint8Array {
   return onnxProto.onnx.ModelProto.encode(proto).finish();
 }
 
-/** Indexes an already decoded model. */
+/** Indexes a model that is decoded and in an order of execution. */
 export function indexGraph(proto: onnx.IModelProto, name: string): Graph {
   const graph = proto.graph!;
   const nodes = (graph.node ?? []) as Node[];
@@ -96,27 +104,6 @@ export function indexGraph(proto: onnx.IModelProto, name: string): Graph {
     data: dataTensors(nodes, inputs),
     externalFiles: externalFiles(graph),
   };
-}
-
-/** What a node reads, the names its subgraphs take from outside included. */
-export function inputsOf(node: Node): string[] {
-  const names = node.input.filter((name) => name !== '');
-  for (const attribute of node.attribute ?? []) {
-    for (const sub of [attribute.g, ...(attribute.graphs ?? [])]) if (sub) names.push(...capturedBy(sub));
-  }
-  return names;
-}
-
-function capturedBy(sub: onnx.IGraphProto): string[] {
-  const own = new Set<string>();
-  for (const { name } of [...(sub.input ?? []), ...(sub.initializer ?? [])]) own.add(name ?? '');
-  const captured: string[] = [];
-  for (const node of (sub.node ?? []) as Node[]) {
-    for (const name of inputsOf(node)) if (!own.has(name)) captured.push(name);
-    for (const name of node.output) own.add(name);
-  }
-  for (const { name } of sub.output ?? []) if (name && !own.has(name)) captured.push(name);
-  return captured;
 }
 
 /** Shapes are known before values are: what comes through them does not count as data. */
